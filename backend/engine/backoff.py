@@ -1,0 +1,51 @@
+"""At most five tries a minute to load the model, however they fail.
+
+A load may raise, or take the whole process with it (out of memory, a crash in native code); gunicorn replaces a dead
+dirty worker at once, a thousand times in a few seconds if need be. So the tries are counted in a file of the runtime
+folder, which outlives the process: a line each, its time in seconds; a load that succeeds takes its line back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from backend.settings import Settings
+
+TRIES = 5
+WINDOW_S = 60.0
+
+
+class LoadAttempts:
+    """The tries of one engine to load its model, on record."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._file = settings.runtime_path / "load-attempts"
+        # All dirty workers write one file, and at a start or a reload all of them load at once.
+        self._limit = TRIES * settings.dirty_workers
+        self._failed = 0  # tries of this process
+        self._line = ""
+
+    async def wait(self) -> None:
+        """Wait until another try is allowed, and put it on record: 1, 2, 4, 8 s apart, and then as the limit says."""
+        if self._line:
+            self._failed += 1
+            await asyncio.sleep(min(2.0 ** (self._failed - 1), WINDOW_S))
+        while len(recent := self._recent()) >= self._limit:
+            await asyncio.sleep(max(0.05, recent[-self._limit] + WINDOW_S - time.time()))
+        self._line = f"{time.time():.6f}\n"
+        with self._file.open("a") as file:
+            file.write(self._line)
+
+    def succeeded(self) -> None:
+        """Take the last try back: only those that failed, or that nobody lived to report on, count."""
+        lines = self._file.read_text().splitlines(keepends=True)
+        self._file.write_text("".join(line for line in lines if line != self._line))
+
+    def _recent(self) -> list[float]:
+        """The times of the tries within the last minute, oldest first."""
+        try:
+            lines = self._file.read_text().split()
+        except FileNotFoundError:
+            return []
+        return [moment for moment in map(float, lines) if 0 <= time.time() - moment < WINDOW_S]

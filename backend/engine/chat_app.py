@@ -1,0 +1,66 @@
+"""The dirty app: gunicorn's door to the engine.
+
+gunicorn imports this module once, in its master, and every dirty worker inherits it; a reload never replaces it. So it
+holds nothing but the door: what is behind it is imported in `init`, in the new process, from the files as they are then.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.dirty.app import DirtyApp
+
+if TYPE_CHECKING:
+    from backend.engine.process import EngineProcess
+
+
+class ChatApp(DirtyApp):  # type: ignore[misc]
+    """The chat as an ordinary dirty app, so that gunicorn's own clients work as well:
+
+        client.stream("backend.engine.chat_app:ChatApp", "generate", "hello")
+
+    HTTP workers do not come this way: they use the engine's link, which serves any number of streams at once.
+    """
+
+    _process: EngineProcess
+
+    def init(self) -> None:
+        """Start the engine. Returns at once: the model loads while the engine already answers, and a load that fails
+        is tried again there. gunicorn would answer an exception with a thousand new processes.
+        """
+        for name in [
+            name for name in sys.modules if name.startswith("backend.") and name != __name__
+        ]:
+            del sys.modules[name]
+        from backend.engine.process import EngineProcess
+
+        self._process = EngineProcess()
+        self._process.start()
+
+    def generate(self, prompt: str) -> Iterator[str]:
+        """Yield the answer's tokens."""
+        return self._tokens(prompt, thinking=False)
+
+    def generate_with_thinking(self, prompt: str) -> Iterator[str]:
+        """Yield `[thinking`, a `.` for each piece of thought, `]` and two line ends, and then the answer's tokens."""
+        return self._tokens(prompt, thinking=True)
+
+    def close(self) -> None:
+        """Drain and stop the engine."""
+        self._process.stop()
+
+    def _tokens(self, prompt: str, thinking: bool) -> Iterator[str]:
+        request: Any = {
+            "messages": [{"role": "user", "content": prompt}],
+            "thinking": thinking,
+            "resumable": False,
+            "sampling": {},
+            "queue": True,
+        }
+        for event in self._process.events(request):
+            if "error" in event:
+                raise RuntimeError(event["error"])
+            if event["token"]:
+                yield event["token"]

@@ -1,0 +1,387 @@
+"""The engine: runs generations side by side and writes each into its log.
+
+It lives on one event loop, in the dirty worker, and knows nothing of sockets: `server.py` puts it on the link. A
+generation goes through
+
+    queued ──► running ──► one terminal record in its log: done, stopped, or failed
+
+and whatever ends it writes that record at once; closing the model's generator comes after, so a stop is final for the
+readers even while the model is still letting go. Only then is its place free for the next in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+
+from backend import sse
+from backend.engine.backoff import LoadAttempts
+from backend.engine.log import GenerationLog, LogFull, LogStore
+from backend.errors import (
+    BurbleError,
+    Draining,
+    InvalidPosition,
+    ModelError,
+    ModelTimeout,
+    ModelUnavailable,
+    QueueFull,
+    Shutdown,
+    UnknownGeneration,
+)
+from backend.link import EngineState, GenerationRequest
+from backend.models import Delta, End, Item, LoadedModel, Prefill, load_model
+from backend.settings import Settings
+
+LOGGER = logging.getLogger("gunicorn.error.engine")
+
+SWEEP_S = 0.25  # how often the clocks are looked at, so that no token pays for a timer
+TURN = 64  # tokens after which a model that never waits lets the others have a turn
+LETTING_GO_S = (
+    2  # that generators are given to run their `finally` before the model is closed under them
+)
+MIN_THOUGHTS = 3  # dots that the clients of the original example expect in "[thinking...]"
+
+
+class Generation:
+    """One answer on its way: what was asked, its log, and who still reads it."""
+
+    __slots__ = (
+        "id", "last_seen", "log", "position", "readers", "request", "since", "started", "task", "tokens", "unread_since"
+    )  # fmt: skip
+
+    def __init__(self, generation_id: str, request: GenerationRequest, log: GenerationLog) -> None:
+        self.id = generation_id
+        self.request = request
+        self.log = log
+        self.task: asyncio.Task[None] | None = None  # None while it waits in line
+        self.position = 0  # in line, as its reader was told last; 0: nothing was said
+        self.tokens = 0  # pieces of answer text so far
+        self.readers = 0
+        now = time.monotonic()
+        self.unread_since = now
+        self.started = now
+        # The watchdog's notes: how long the log was when it last looked, and since when it has been that long.
+        self.last_seen = 0
+        self.since = now
+
+
+class Engine:
+    """Generations of one loaded model, bounded in number, time and memory.
+
+    `key` is the beginning of every id that this engine hands out: it tells the HTTP workers whose it is.
+    All methods belong to the event loop that runs `start`.
+    """
+
+    def __init__(self, settings: Settings, key: str, on_change: Callable[[], None]) -> None:
+        self.key = key
+        self._settings = settings
+        self._on_change = on_change
+        self._logs = LogStore(int(settings.log_max_mb * 1024 * 1024), settings.log_ttl)
+        self._live: dict[
+            str, Generation
+        ] = {}  # queued or running, until the log has its terminal record
+        self._queue: deque[Generation] = deque()
+        self._running: set[Generation] = (
+            set()
+        )  # each holds a place until the model has let go of it
+        self._model: LoadedModel | None = None
+        self._state = "loading"
+        self._reason = ""
+        self._loading: asyncio.Task[None]
+        self._sweeping: asyncio.Task[None]
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # Life cycle
+
+    def start(self) -> None:
+        """Begin to load the model and to watch the clocks."""
+        self._loading = asyncio.create_task(self._load())
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def drain(self, limit_s: float | None) -> None:
+        """Take nothing new, let what is there finish, and end with `shutdown` what is left after `limit_s` seconds."""
+        self._set_state("draining")
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._idle.wait()
+        except TimeoutError:
+            LOGGER.warning(
+                "%d generations were cut off: they took longer than %s s", len(self._live), limit_s
+            )
+            for generation in list(self._live.values()):
+                self._end(generation, sse.failure(Shutdown()))
+
+    async def unload(self) -> None:
+        """Let the drained engine's model free what it holds; the logs stay."""
+        self._loading.cancel()
+        if letting_go := [generation.task for generation in self._running if generation.task]:
+            await asyncio.wait(letting_go, timeout=LETTING_GO_S)
+        if self._model:
+            model, self._model = self._model, None
+            await model.close()
+
+    async def everything_read(self) -> None:
+        """Wait until every log was read to its end, or has expired."""
+        while self._logs.undelivered():
+            await asyncio.sleep(SWEEP_S)
+
+    def state(self) -> EngineState:
+        return {
+            "pid": os.getpid(),
+            "state": self._state,
+            "reason": self._reason,
+            "model": self._settings.model,
+            "running": len(self._running),
+            "queued": len(self._queue),
+            "max_running": self._model.max_running if self._model else 0,
+        }
+
+    # What readers ask for
+
+    def submit(self, request: GenerationRequest) -> Generation:
+        """Admit a generation, to run at once or to wait in line.
+
+        Raises `Draining`, `ModelUnavailable`, `InvalidRequest` (a setting the model does not take) or `QueueFull`.
+        """
+        if self._state == "draining":
+            raise Draining
+        if self._state == "failed":
+            raise ModelUnavailable(f"The model cannot be loaded: {self._reason}", retry_after=10)
+        if self._model:
+            self._model.check(request)
+        may_wait = self._settings.max_queued if request["queue"] else 0
+        if not self._has_room() and len(self._queue) >= may_wait:
+            raise QueueFull(retry_after=5)
+        generation_id = self.key + secrets.token_hex(16)
+        log = self._logs.open(generation_id, numbered=request["resumable"])
+        generation = self._live[generation_id] = Generation(generation_id, request, log)
+        self._idle.clear()
+        self._queue.append(generation)
+        self._admit()
+        if generation.task is None and self._model is None:
+            self._tell(generation, sse.loading())
+        self._tell_positions()
+        self._on_change()
+        return generation
+
+    def attach(self, generation_id: str, after: int) -> tuple[GenerationLog, int]:
+        """Return a log and the offset of the event after position `after`. Raises `UnknownGeneration`, `InvalidPosition`."""
+        log = self._logs.get(generation_id)
+        if log is None or not log.numbered:
+            raise UnknownGeneration
+        if after > log.last:
+            raise InvalidPosition
+        return log, log.offset_after(after)
+
+    def stop(self, generation_id: str) -> None:
+        """End a generation, wherever it is; nothing happens to one that has ended. Raises `UnknownGeneration`."""
+        if generation := self._live.get(generation_id):
+            self._end(generation, *self._finish(generation, "cancelled"))
+        elif self._logs.get(generation_id) is None:
+            raise UnknownGeneration
+
+    def reader_came(self, generation_id: str) -> None:
+        """Note that one more connection reads this generation."""
+        if generation := self._live.get(generation_id):
+            generation.readers += 1
+
+    def reader_left(self, generation_id: str) -> None:
+        """Note that a connection is gone. Without `resumable` nobody can come back, so the model stops at once."""
+        if generation := self._live.get(generation_id):
+            generation.readers -= 1
+            generation.unread_since = time.monotonic()
+            if not generation.readers and not generation.request["resumable"]:
+                self.stop(generation_id)
+
+    # Admission
+
+    def _has_room(self) -> bool:
+        return (
+            self._model is not None
+            and len(self._running) < self._model.max_running
+            and not self._queue
+        )
+
+    def _admit(self) -> None:
+        """Start who is first in line, as long as there is room."""
+        while self._queue and self._model and len(self._running) < self._model.max_running:
+            generation = self._queue.popleft()
+            generation.started = generation.since = time.monotonic()
+            self._running.add(generation)
+            generation.task = asyncio.create_task(self._run(generation, self._model))
+            # Not in the task itself: one that is cancelled before its first step runs none of its own code.
+            generation.task.add_done_callback(
+                lambda _, generation=generation: self._release(generation)
+            )  # type: ignore[misc]
+
+    def _release(self, generation: Generation) -> None:
+        self._running.discard(generation)
+        self._admit()
+        self._on_change()
+
+    def _tell_positions(self) -> None:
+        """Tell each one in line its place, where that has changed; before the model is there no place means anything."""
+        if self._model:
+            for position, generation in enumerate(list(self._queue), 1):
+                if generation.position != position:
+                    generation.position = position
+                    self._tell(generation, sse.queued(position))
+
+    def _tell(self, generation: Generation, frame: bytes) -> None:
+        try:
+            generation.log.append(frame)
+        except LogFull:
+            self._end(generation, *self._finish(generation, "length"))
+
+    # Running one generation
+
+    async def _run(self, generation: Generation, model: LoadedModel) -> None:
+        """Carry what the model yields into the log, until one of them ends."""
+        try:
+            self._end(generation, *await self._write(generation, model))
+        except asyncio.CancelledError:
+            pass  # by `_end`, which has written the terminal record
+        except LogFull:
+            self._end(generation, *self._finish(generation, "length"))
+        except BurbleError as error:
+            self._end(generation, sse.failure(error))
+        except Exception:
+            # The model is somebody else's code and may raise anything; its text is for the log, not for the user.
+            LOGGER.exception("The model failed in generation %s", generation.id)
+            self._end(generation, sse.failure(ModelError()))
+
+    async def _write(self, generation: Generation, model: LoadedModel) -> list[bytes]:
+        """Translate each item to its event. Returns the frames that end the log."""
+        log, append = generation.log, generation.log.append
+        thoughts = 0  # pieces of the thinking that is open; 0: none is
+        end = End()
+        turn = TURN
+        async with aclosing(model.stream(generation.request)) as items:  # type: ignore[type-var]
+            async for item in items:
+                if item.__class__ is str and not thoughts:
+                    append(sse.token(item))
+                    generation.tokens += 1
+                elif isinstance(item, End):
+                    end = item
+                else:
+                    thoughts = self._write_item(generation, item, thoughts)
+                turn -= 1
+                if not turn:
+                    turn = TURN
+                    await asyncio.sleep(0)
+        self._close_thinking(log, thoughts)
+        return self._finish(generation, end.finish_reason, end)
+
+    def _write_item(self, generation: Generation, item: Item, thoughts: int) -> int:
+        """Write anything but a plain token; return the number of thoughts that are open after it."""
+        log = generation.log
+        if isinstance(item, Prefill):
+            log.append(sse.prefill(item.done, item.total))
+            return thoughts
+        delta = item if isinstance(item, Delta) else Delta(text=item)
+        if not isinstance(delta.text, str) or not isinstance(delta.thinking, str):
+            raise TypeError(f"generate() yielded {item!r:.80}, not str, Delta, Prefill or End")
+        if delta.thinking:
+            if not thoughts:
+                log.append(sse.thinking_begin())
+            log.append(sse.thinking(delta.thinking))
+            thoughts += 1
+        if delta.text:
+            self._close_thinking(log, thoughts)
+            log.append(sse.token(delta.text))
+            generation.tokens += 1
+            return 0
+        return thoughts
+
+    def _close_thinking(self, log: GenerationLog, thoughts: int) -> None:
+        if thoughts:
+            for _ in range(thoughts, MIN_THOUGHTS):
+                log.append(sse.thinking(""))
+            log.append(sse.thinking_end())
+
+    def _finish(self, generation: Generation, reason: str, end: End | None = None) -> list[bytes]:
+        end = end or End()
+        prompt_tokens, completion_tokens = end.prompt_tokens, end.completion_tokens
+        if prompt_tokens is None:
+            prompt_tokens = sum(
+                len(message["content"].split()) for message in generation.request["messages"]
+            )
+        if completion_tokens is None:
+            completion_tokens = generation.tokens
+        return [sse.finish(reason, prompt_tokens, completion_tokens), sse.DONE]
+
+    def _end(self, generation: Generation, *frames: bytes) -> None:
+        """Write the terminal record, unless there is one, and make the model let go."""
+        if self._live.pop(generation.id, None) is None:
+            return
+        generation.log.finish(*frames)
+        self._logs.close(generation.id)
+        if generation.task is None:
+            self._queue.remove(generation)
+        elif generation.task is not asyncio.current_task():
+            generation.task.cancel()
+        if not self._live:
+            self._idle.set()
+        self._on_change()
+
+    # Clocks
+
+    async def _load(self) -> None:
+        """Load the model, again and again while it fails, but never more than five times a minute."""
+        attempts = LoadAttempts(self._settings)
+        while True:
+            await attempts.wait()
+            try:
+                self._model = await load_model(self._settings)
+            except Exception as error:
+                # Whatever the model's own code raises: it is reported where the operator looks, and tried again.
+                LOGGER.exception("The model %s could not be loaded", self._settings.model)
+                self._reason = f"{type(error).__name__}: {error}"
+                self._set_state("failed")
+                for generation in list(self._live.values()):
+                    self._end(
+                        generation,
+                        sse.failure(
+                            ModelUnavailable(f"The model cannot be loaded: {self._reason}")
+                        ),
+                    )
+                continue
+            attempts.succeeded()
+            LOGGER.info("The model %s is loaded", self._settings.model)
+            self._set_state("ready")
+            self._admit()
+            return
+
+    async def _sweep(self) -> None:
+        """End what hangs, runs too long or is read by nobody; move the queue's positions; forget old logs."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = time.monotonic()
+            for generation in list(self._live.values()):
+                self._check_clocks(generation, now)
+            self._tell_positions()
+            self._logs.expire()
+
+    def _check_clocks(self, generation: Generation, now: float) -> None:
+        settings = self._settings
+        if generation.task is not None:
+            if generation.log.last != generation.last_seen:
+                generation.last_seen, generation.since = generation.log.last, now
+            if now - generation.since > settings.dirty_timeout:
+                self._end(generation, sse.failure(ModelTimeout()))
+            elif now - generation.started > settings.max_generation_seconds:
+                self._end(generation, *self._finish(generation, "length"))
+        if not generation.readers and now - generation.unread_since > settings.resume_grace:
+            self._end(generation, *self._finish(generation, "cancelled"))
+
+    def _set_state(self, state: str) -> None:
+        if self._state != "draining":
+            self._state = state
+            self._on_change()

@@ -1,0 +1,151 @@
+"""The one idea: a generation is an append-only log, and every reader is only an offset into it.
+
+A log holds the bytes of its events as they go over the wire, one after the other, and where each event ends. It keeps
+four promises, which an implementation in another place (Redis Streams, say) can keep as well:
+
+- append before deliver: a reader sees an event only once the log holds it;
+- positions 1, 2, 3 … without gaps, the same for every reader;
+- exactly one terminal record, and nothing after it;
+- bounded life: the store forgets logs by age and by size, and says so when it cannot.
+
+Neither class is thread-safe: both live in the engine's event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+
+
+class LogFull(Exception):
+    """The store is at its limit and holds no finished log that could go."""
+
+
+class GenerationLog:
+    """The events of one generation.
+
+    `numbered` logs carry an `id:` line before each event, so that a reader can name the last one that it saw.
+    """
+
+    __slots__ = ("_bytes", "_ends", "_store", "_wakes", "delivered", "finished", "numbered")
+
+    def __init__(self, store: LogStore, numbered: bool) -> None:
+        self._store = store
+        self._bytes = bytearray()
+        self._ends = array("Q")  # _ends[i]: offset after event i + 1
+        self._wakes: list[Callable[[], None]] = []
+        self.numbered = numbered
+        self.finished = False
+        self.delivered = False  # one reader has had all of it, the terminal record too
+
+    @property
+    def last(self) -> int:
+        """The position of the last event; 0 while there is none."""
+        return len(self._ends)
+
+    @property
+    def size(self) -> int:
+        """The offset after the last event, in bytes."""
+        return len(self._bytes)
+
+    def append(self, frame: bytes) -> None:
+        """Add one event and wake the readers. What comes after the terminal record is dropped: a stop is final.
+
+        Raises `LogFull` when the store has no room; the event is not added then.
+        """
+        if self.finished:
+            return
+        if self.numbered:
+            frame = b"id: %d\n%b" % (len(self._ends) + 1, frame)
+        self._store.reserve(len(frame) + 8)
+        self._bytes += frame
+        self._ends.append(len(self._bytes))
+        for wake in self._wakes:
+            wake()
+
+    def finish(self, *frames: bytes) -> None:
+        """Add the terminal record, which always finds room, and close the log. Does nothing on a closed log."""
+        if self.finished:
+            return
+        for frame in frames:
+            if self.numbered:
+                frame = b"id: %d\n%b" % (len(self._ends) + 1, frame)
+            self._bytes += frame
+            self._ends.append(len(self._bytes))
+            self._store.used += len(frame) + 8
+        self.finished = True
+        for wake in self._wakes:
+            wake()
+
+    def offset_after(self, position: int) -> int:
+        """Return the offset, in bytes, where the event after `position` begins. Raises `IndexError` beyond the end."""
+        return self._ends[position - 1] if position else 0
+
+    def read(self, offset: int, limit: int) -> bytearray:
+        """Return what follows `offset`, at most `limit` bytes; empty when the reader has everything so far."""
+        return self._bytes[offset : offset + limit]
+
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Call `wake` after each append and at the end; it must not read, only note that there is something to read."""
+        self._wakes.append(wake)
+
+    def unsubscribe(self, wake: Callable[[], None]) -> None:
+        self._wakes.remove(wake)
+
+
+class LogStore:
+    """All logs of one engine, by generation id, under one limit of bytes.
+
+    When room is short the oldest finished logs go first. Where none is left the log that wants to grow is refused: the
+    one that grows fastest meets the limit first, so that a runaway ends and not its neighbours.
+    """
+
+    def __init__(self, max_bytes: int, ttl_s: float) -> None:
+        self._logs: dict[str, GenerationLog] = {}
+        self._finished: dict[
+            str, float
+        ] = {}  # id → time of its end (monotonic seconds), oldest first
+        self._max_bytes = max_bytes
+        self._ttl_s = ttl_s
+        self.used = 0
+
+    def get(self, generation_id: str) -> GenerationLog | None:
+        return self._logs.get(generation_id)
+
+    def open(self, generation_id: str, numbered: bool) -> GenerationLog:
+        log = self._logs[generation_id] = GenerationLog(self, numbered)
+        return log
+
+    def undelivered(self) -> bool:
+        """Whether somebody may still come back for a log."""
+        return any(log.numbered and not log.delivered for log in self._logs.values())
+
+    def close(self, generation_id: str) -> None:
+        """Start the clock of a finished log's remaining life."""
+        self._finished[generation_id] = time.monotonic()
+
+    def reserve(self, count: int) -> None:
+        """Account for `count` more bytes, forgetting finished logs where needed. Raises `LogFull`."""
+        used = self.used + count
+        while used > self._max_bytes:
+            if not self._finished:
+                raise LogFull
+            self.forget(next(iter(self._finished)))
+            used = self.used + count
+        self.used = used
+
+    def expire(self) -> None:
+        """Forget the logs whose time has come."""
+        horizon = time.monotonic() - self._ttl_s
+        while self._finished:
+            generation_id, ended = next(iter(self._finished.items()))
+            if ended > horizon:
+                return
+            self.forget(generation_id)
+
+    def forget(self, generation_id: str) -> None:
+        """Drop a finished log. Readers that are in the middle of it keep it until they are through."""
+        log = self._logs.pop(generation_id)
+        del self._finished[generation_id]
+        self.used -= log.size + 8 * log.last

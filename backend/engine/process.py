@@ -1,0 +1,141 @@
+"""The engine as a guest in a dirty worker: a thread with an event loop of its own, and the signals that end it.
+
+- SIGTERM (gunicorn's; by way of `DirtyApp.close`) drains for `dirty_graceful_timeout` seconds at most.
+- SIGUSR2 (from `reload.py`) retires the engine: it takes nothing new, and leaves once everything that it holds has been
+  finished and read, however long that takes.
+- A parent that is gone, the dirty arbiter or the master above it, is taken for a SIGTERM: gunicorn leaves such workers
+  running for ever, each with a model in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Iterator
+
+import uvloop
+
+from backend import sse
+from backend.engine.engine import Engine
+from backend.engine.log import GenerationLog
+from backend.engine.server import EngineServer
+from backend.errors import ModelError
+from backend.link import WINDOW_BYTES, GenerationRequest
+from backend.runtime import private_folder
+from backend.settings import Settings
+
+LOGGER = logging.getLogger("gunicorn.error.engine")
+
+PARENT_CHECK_S = 0.5
+# What closing may take beyond draining (the last writes, the model's own close) before the process ends regardless.
+CLOSING_S = 5
+
+
+class EngineProcess:
+    """Runs one engine beside gunicorn's own loop. Its methods are called from other threads than the engine's."""
+
+    def __init__(self) -> None:
+        self._settings = Settings()
+        self._loop = uvloop.new_event_loop()
+        self._parent = os.getppid()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._started = threading.Event()
+        self._engine: Engine
+        self._server: EngineServer
+
+    def start(self) -> None:
+        """Return once HTTP workers can connect; the model is loaded after that. Call it in the main thread."""
+        self._thread.start()
+        self._started.wait()
+        signal.signal(signal.SIGUSR2, lambda *_: self._soon(self._retire))
+
+    def stop(self) -> None:
+        """Drain, close the model, and return; at the latest `dirty_graceful_timeout` and a few seconds from now."""
+        limit_s = self._settings.dirty_graceful_timeout
+        last_resort = threading.Timer(limit_s + CLOSING_S, lambda: os._exit(1))
+        last_resort.daemon = True
+        last_resort.start()
+        asyncio.run_coroutine_threadsafe(self._stop(limit_s), self._loop).result()
+        last_resort.cancel()
+
+    def events(self, request: GenerationRequest) -> Iterator[dict[str, object]]:
+        """Generate, and yield each event as it comes; closing the iterator stops the model.
+
+        For gunicorn's own dirty client, which brings a thread of its own. Raises `BurbleError` when it is refused.
+        """
+        something = threading.Event()
+
+        async def open_log() -> tuple[str, GenerationLog]:
+            generation = self._engine.submit(request)
+            self._engine.reader_came(generation.id)
+            generation.log.subscribe(something.set)
+            return generation.id, generation.log
+
+        async def read(log: GenerationLog, offset: int) -> tuple[bytes, bool]:
+            return bytes(log.read(offset, WINDOW_BYTES)), log.finished
+
+        generation_id, log = asyncio.run_coroutine_threadsafe(open_log(), self._loop).result()
+        try:
+            offset, rest, finished = 0, b"", False
+            while not finished:
+                chunk, finished = asyncio.run_coroutine_threadsafe(
+                    read(log, offset), self._loop
+                ).result()
+                offset += len(chunk)
+                whole, separator, rest = (rest + chunk).rpartition(b"\n\n")
+                yield from sse.decode(whole + separator)
+                if chunk:
+                    finished = False
+                elif not finished:
+                    something.wait()
+                    something.clear()
+        finally:
+            self._soon(lambda: self._engine.reader_left(generation_id))
+
+    # In the engine's thread
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._start())
+        self._started.set()
+        self._loop.run_forever()
+
+    async def _start(self) -> None:
+        folder = private_folder(self._settings.runtime_path)
+        self._engine = Engine(
+            self._settings, key=secrets.token_hex(4), on_change=lambda: self._server.announce()
+        )
+        self._server = EngineServer(self._engine, folder)
+        await self._server.start()
+        self._engine.start()
+        self._watching = asyncio.create_task(self._watch_parent())
+
+    async def _stop(self, limit_s: float) -> None:
+        await self._engine.drain(limit_s)
+        await self._server.close()
+        await self._engine.unload()
+
+    async def _watch_parent(self) -> None:
+        while os.getppid() == self._parent:
+            await asyncio.sleep(PARENT_CHECK_S)
+        LOGGER.warning("The dirty arbiter is gone; this worker leaves as well")
+        self._leave()
+
+    def _retire(self) -> None:
+        self._retiring = asyncio.create_task(self._drain_and_leave())
+
+    async def _drain_and_leave(self) -> None:
+        await self._engine.drain(None)
+        await self._engine.unload()
+        await self._engine.everything_read()
+        self._leave()
+
+    def _leave(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _soon(self, callback: object) -> None:
+        self._loop.call_soon_threadsafe(callback)  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""A reload (HUP) without a gap: new engines first, and the old ones leave when nobody needs them any more.
+
+gunicorn's own reload of dirty workers stops the new ones and keeps the old, or stops all of them before a slow model is
+loaded (dirty/arbiter.py, `reload`; gunicorn 27.0.1). `install` puts this one in its place, in the dirty arbiter's process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import Any
+
+from backend import link
+from backend.settings import Settings
+
+
+def install(arbiter: Any) -> None:
+    """Make a gunicorn `DirtyArbiter` reload as described above. Call it in its own process, before it runs."""
+    arbiter.reload = Reload(arbiter)
+
+
+class Reload:
+    """One reload at a time: a second HUP takes the place of a first that still waits for its model."""
+
+    def __init__(self, arbiter: Any) -> None:
+        self._arbiter = arbiter
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        if self._under_way:
+            self._under_way.cancel()
+        self._under_way = asyncio.create_task(self._replace())
+
+    async def _replace(self) -> None:
+        arbiter = self._arbiter
+        old = list(arbiter.workers)
+        arbiter.log.info(
+            "Reloading dirty workers: %s serve until the new ones have loaded the model", old
+        )
+        settings = Settings()
+        arbiter.num_workers = len(old) + settings.dirty_workers
+        await arbiter.manage_workers()
+        await self._until_ready(settings, set(old))
+        arbiter.num_workers = settings.dirty_workers
+        for pid in old:
+            self._retire(pid)
+
+    async def _until_ready(self, settings: Settings, old: set[int]) -> None:
+        """Wait until as many engines are ready as there shall be, those of the old workers not counted."""
+        while True:
+            states = await asyncio.gather(
+                *(engine_state(path) for path in settings.runtime_path.glob("engine-*.sock"))
+            )
+            ready = [
+                state
+                for state in states
+                if state and state["state"] == "ready" and state["pid"] not in old
+            ]
+            if len(ready) >= settings.dirty_workers:
+                return
+            await asyncio.sleep(0.1)
+
+    def _retire(self, pid: int) -> None:
+        """Take a worker off the arbiter's books, so that it is neither counted nor timed nor killed, and let it finish."""
+        arbiter = self._arbiter
+        if arbiter.workers.pop(pid, None) is None:
+            return  # died meanwhile
+        arbiter._unregister_worker(pid)
+        os.kill(pid, signal.SIGUSR2)
+
+
+async def engine_state(path: os.PathLike[str]) -> link.EngineState | None:
+    """Ask the engine behind a socket for its state; None when nobody is there."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return None
+    try:
+        header = await reader.readexactly(link.HEADER.size)
+        payload = await reader.readexactly(link.HEADER.unpack(header)[2])
+    except asyncio.IncompleteReadError:
+        return None
+    finally:
+        writer.close()
+    state: link.EngineState = json.loads(payload)
+    return state

@@ -1,0 +1,316 @@
+"""The HTTP worker's side of the link: start, attach, stop.
+
+It finds engines by their sockets in the runtime folder, keeps one connection to each, and connects again by itself. It
+holds no chat state: a `Stream` is bytes on their way to one client, and losing all of them loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any, cast
+
+from backend import link, sse
+from backend.errors import (
+    Draining,
+    EngineLost,
+    ModelUnavailable,
+    QueueFull,
+    UnknownGeneration,
+    from_wire,
+)
+from backend.link import EngineState, FrameDecoder, GenerationRequest, frame, json_frame
+
+SCAN_S = 0.2  # how often the runtime folder is looked at
+ENGINE_WAIT_S = 10.0  # how long a request waits for an engine when there is none, as between a crash and its replacement
+GENERATION_ID = re.compile(r"[0-9a-f]{40}")
+
+
+class Stream:
+    """The events of one generation on their way to one client.
+
+    `read` gives whatever has gathered since the last call, so a client that is slow gets more at a time.
+    """
+
+    __slots__ = (
+        "_connection", "_ended", "_number", "_pending", "_quiet_ticks", "_unreported", "_waiter",
+        "complete", "id", "opened",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self._connection = connection
+        self._number = number
+        self._pending: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+        self._quiet_ticks = 0
+        self._unreported = 0  # bytes that were read and the engine does not know of
+        self.opened: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.id = ""
+        self.complete = False  # an attached reader has seen everything already
+
+    async def read(self) -> bytes:
+        """Wait for the next bytes and return all there are; `b""` at the end. One reader at a time."""
+        while not self._pending:
+            if self._ended:
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending.clear()
+        self._unreported += len(data)
+        if self._unreported >= link.WINDOW_BYTES // 2 and not self._ended:
+            self._connection.send(frame(self._number, link.WINDOW, link.U32.pack(self._unreported)))
+            self._unreported = 0
+        return data
+
+    def close(self) -> None:
+        """Stop reading: the engine forgets this cursor, and stops the model where nobody else can come back for it."""
+        if not self._ended:
+            self._connection.detach(self._number)
+            self.end()
+
+    # Called by the connection
+
+    def feed(self, data: bytes) -> None:
+        self._pending.append(data)
+        self._quiet_ticks = 0
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self) -> None:
+        self._ended = True
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def tick(self, limit: int) -> None:
+        """Count a second of silence; after `limit` of them say that the stream is alive."""
+        self._quiet_ticks += 1
+        if self._quiet_ticks >= limit and not self._pending:
+            self.feed(sse.KEEP_ALIVE)
+
+
+class Connection(asyncio.Protocol):
+    """The link to one engine."""
+
+    def __init__(self, key: str, client: EngineClient) -> None:
+        self.key = key
+        self.state: EngineState | None = None
+        self.started = 0  # generations that were started here since the engine last told its state
+        self._client = client
+        self._decoder = FrameDecoder()
+        self._numbers = itertools.count(1)
+        self._streams: dict[int, Stream] = {}
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client.lost(self)
+        for stream in self._streams.values():
+            if stream.opened.done():
+                stream.feed(sse.failure(EngineLost()))
+                stream.end()
+            else:
+                stream.opened.set_exception(EngineLost())
+        self._streams.clear()
+
+    def data_received(self, data: bytes) -> None:
+        for number, kind, payload in self._decoder.decode(data):
+            if kind == link.DATA:
+                if stream := self._streams.get(number):
+                    stream.feed(payload)
+            elif kind == link.STATE:
+                self.state, self.started = json.loads(payload), 0
+                self._client.changed()
+            elif stream := self._streams.get(number):
+                self._turn(stream, number, kind, payload)
+
+    def _turn(self, stream: Stream, number: int, kind: int, payload: bytes) -> None:
+        """Take in the frames that come once in a stream's life."""
+        if kind == link.OPENED:
+            reply = json.loads(payload)
+            stream.id = reply["id"]
+            stream.complete = reply.get("complete", True)
+            stream.opened.set_result(reply)
+            if stream.complete:
+                del self._streams[number]
+        elif kind == link.REFUSED:
+            del self._streams[number]
+            stream.opened.set_exception(from_wire(json.loads(payload)))
+        elif kind == link.END:
+            del self._streams[number]
+            stream.end()
+
+    async def open(self, kind: int, message: Any) -> Stream:
+        """Send a request that opens a stream; raises the `BurbleError` it is refused with, or `EngineLost`."""
+        number = next(self._numbers)
+        stream = self._streams[number] = Stream(self, number)
+        self.send(json_frame(number, kind, message))
+        await stream.opened
+        return stream
+
+    def send(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def detach(self, number: int) -> None:
+        del self._streams[number]
+        self.send(frame(number, link.DETACH))
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def tick(self, limit: int) -> None:
+        for stream in list(self._streams.values()):
+            stream.tick(limit)
+
+    def load(self) -> tuple[bool, float]:
+        """Return what to order engines by: whether its model is still missing, and how full it is."""
+        state = cast(EngineState, self.state)
+        busy = state["running"] + state["queued"] + self.started
+        return state["state"] != "ready", busy / max(1, state["max_running"])
+
+
+class EngineClient:
+    """All engines of this stack, as one HTTP worker sees them."""
+
+    def __init__(self, folder: Path, keep_alive_s: float) -> None:
+        self._folder = folder
+        self._keep_alive_s = keep_alive_s
+        self._connections: dict[str, Connection] = {}
+        self._news = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Connect to the engines that are there, and from now on to those that come."""
+        await self._scan()
+        self._tasks = [
+            asyncio.create_task(self._keep_scanning()),
+            asyncio.create_task(self._keep_streams_alive()),
+        ]
+
+    async def close(self) -> None:
+        """Leave all engines."""
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    # What routes ask for
+
+    async def start(self, request: GenerationRequest) -> Stream:
+        """Start a generation on the engine that has the most room, and read it from its beginning.
+
+        Raises `QueueFull`, `ModelUnavailable`, `InvalidRequest`.
+        """
+        deadline = asyncio.get_running_loop().time() + ENGINE_WAIT_S
+        while True:
+            for connection in await self._engines(deadline):
+                if stream := await self._try_start(connection, request):
+                    return stream
+            # Every one is busy: wait where the line is shortest.
+            for connection in (await self._engines(deadline))[:1]:
+                if stream := await self._try_start(connection, {**request, "queue": True}):
+                    return stream
+
+    async def attach(self, generation_id: str, after: int) -> Stream:
+        """Read a generation after position `after`. Raises `UnknownGeneration`, `InvalidPosition`."""
+        return await self._ask(generation_id, link.ATTACH, {"id": generation_id, "after": after})
+
+    async def stop(self, generation_id: str) -> None:
+        """Stop a generation, whatever it is doing. Raises `UnknownGeneration`."""
+        await self._ask(generation_id, link.STOP, {"id": generation_id})
+
+    def states(self) -> list[EngineState]:
+        """What the engines last said of themselves."""
+        return [connection.state for connection in self._connections.values() if connection.state]
+
+    # Choosing an engine
+
+    async def _engines(self, deadline: float) -> list[Connection]:
+        """Return the engines that take generations, the emptiest first; wait for one when there is none."""
+        while True:
+            self._news.clear()
+            open_ = [
+                connection
+                for connection in self._connections.values()
+                if connection.state and connection.state["state"] in ("ready", "loading")
+            ]
+            if open_:
+                return sorted(open_, key=Connection.load)
+            for state in self.states():
+                if state["state"] == "failed":
+                    raise ModelUnavailable(
+                        f"The model cannot be loaded: {state['reason']}", retry_after=10
+                    )
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._news.wait()
+            except TimeoutError:
+                raise ModelUnavailable("The model's process is not there.", retry_after=5) from None
+
+    async def _try_start(self, connection: Connection, request: GenerationRequest) -> Stream | None:
+        """Return None where another engine, or the same one later, may do better."""
+        connection.started += 1
+        try:
+            return await connection.open(link.START, request)
+        except (EngineLost, Draining):
+            return None
+        except QueueFull:
+            if request["queue"]:
+                raise
+            return None
+
+    async def _ask(self, generation_id: str, kind: int, message: Any) -> Stream:
+        """Ask the engine whose key the id begins with; one that is gone has taken its logs along."""
+        connection = self._connections.get(generation_id[:8])
+        if connection is None or not GENERATION_ID.fullmatch(generation_id):
+            raise UnknownGeneration
+        try:
+            return await connection.open(kind, message)
+        except EngineLost as error:
+            raise UnknownGeneration from error
+
+    # Finding engines
+
+    def lost(self, connection: Connection) -> None:
+        self._connections.pop(connection.key, None)
+
+    def changed(self) -> None:
+        self._news.set()
+
+    async def _keep_scanning(self) -> None:
+        while True:
+            await asyncio.sleep(SCAN_S)
+            await self._scan()
+
+    async def _scan(self) -> None:
+        """Connect to each socket that is not connected to; remove those whose engine died."""
+        for path in self._folder.glob("engine-*.sock"):
+            key = path.stem.removeprefix("engine-")
+            if key not in self._connections:
+                try:
+                    _, connection = await asyncio.get_running_loop().create_unix_connection(
+                        lambda key=key: Connection(key, self),
+                        str(path),  # type: ignore[misc]
+                    )
+                except ConnectionRefusedError:
+                    path.unlink(missing_ok=True)
+                except OSError:
+                    continue  # it left between the look and the call, or is too busy to answer: the next scan tells
+                else:
+                    self._connections[key] = connection
+
+    async def _keep_streams_alive(self) -> None:
+        # A tick is a tenth of the silence, so that no token pays for reading a clock.
+        while True:
+            await asyncio.sleep(self._keep_alive_s / 10)
+            for connection in list(self._connections.values()):
+                connection.tick(10)

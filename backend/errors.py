@@ -1,0 +1,174 @@
+"""Every way in which a request can be refused or a generation can fail.
+
+    BurbleError                  what a client may be told: a code, a sentence, a status
+    ├── InvalidRequest      422  a field is missing, of the wrong type, too long …
+    ├── MalformedBody       400  the body is not JSON
+    ├── BodyTooLarge        413
+    ├── UnsupportedMedia    415  the body does not claim to be JSON
+    ├── InvalidPosition     400  resume after an event that does not exist
+    ├── UnknownGeneration   404  never there, expired, or somebody else's
+    ├── QueueFull           503  no place to run and none to wait
+    ├── ModelUnavailable    503  the model cannot be loaded, or no engine is there
+    ├── Draining            503  this engine is leaving; another one may accept
+    └── GenerationFailed         the end of a stream that had begun: an event, and a status for /chat/sync alone
+        ├── EngineLost      503  the process that ran it is gone
+        ├── ModelError      500  the model raised
+        ├── ModelTimeout    504  the model yielded nothing for too long
+        └── Shutdown        503  the server stopped before it was finished
+
+Before the first byte an error is a status and one JSON shape, RFC 9457's `application/problem+json`; after it, it is
+an event. The engine raises the same classes in its own process: `to_wire` and `from_wire` carry them over the link.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, ClassVar, TypedDict
+
+
+class FieldError(TypedDict):
+    """What is wrong with one field: its dotted name in the body, and a sentence."""
+
+    field: str
+    message: str
+
+
+class BurbleError(Exception):
+    """An error whose text a client may see.
+
+    `code` is stable and for programs, `str(error)` is for people; `retry_after` is in seconds.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    default: ClassVar[str] = "Something went wrong."
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        retry_after: int | None = None,
+        errors: list[FieldError] | None = None,
+    ) -> None:
+        super().__init__(detail or self.default)
+        self.retry_after = retry_after
+        self.errors = errors or []
+
+    def problem(self) -> dict[str, Any]:
+        """Return the members of the problem document (RFC 9457, section 3); `code` and `errors` are extensions."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": str(self),
+            "code": self.code,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return body
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return what `from_wire` needs to raise the same error in another process."""
+        return {
+            "code": self.code,
+            "detail": str(self),
+            "retry_after": self.retry_after,
+            "errors": self.errors,
+        }
+
+
+class InvalidRequest(BurbleError):
+    code, status, default = "invalid_request", 422, "The request is not valid."
+
+
+class MalformedBody(BurbleError):
+    code, status, default = "malformed_body", 400, "The body is not valid JSON."
+
+
+class BodyTooLarge(BurbleError):
+    code, status, default = "body_too_large", 413, "The body is too large."
+
+
+class UnsupportedMedia(BurbleError):
+    code, status, default = (
+        "unsupported_media",
+        415,
+        "Send JSON, with the header Content-Type: application/json.",
+    )
+
+
+class InvalidPosition(BurbleError):
+    code, status, default = (
+        "invalid_position",
+        400,
+        "Last-Event-ID must be the number of an event of this stream.",
+    )
+
+
+class UnknownGeneration(BurbleError):
+    code, status, default = (
+        "unknown_generation",
+        404,
+        "No such answer: its id is unknown, or it has expired.",
+    )
+
+
+class QueueFull(BurbleError):
+    code, status, default = (
+        "queue_full",
+        503,
+        "Too many people are waiting. Please try again in a moment.",
+    )
+
+
+class ModelUnavailable(BurbleError):
+    code, status, default = "model_unavailable", 503, "The model is not available."
+
+
+class Draining(BurbleError):
+    code, status, default = (
+        "draining",
+        503,
+        "The server is restarting. Please try again in a moment.",
+    )
+
+
+class GenerationFailed(BurbleError):
+    """The end of a stream that had begun."""
+
+    code = "generation_failed"
+    default = "The answer could not be finished."
+
+
+class EngineLost(GenerationFailed):
+    code, status, default = "engine_lost", 503, "The process that was writing this answer is gone."
+
+
+class ModelError(GenerationFailed):
+    """Raise it in a model to tell the user what went wrong: unlike other exceptions', its text is shown."""
+
+    code, status, default = "model_error", 500, "The model failed while it was answering."
+
+
+class ModelTimeout(GenerationFailed):
+    code, status, default = "timeout", 504, "The model was silent for too long."
+
+
+class Shutdown(GenerationFailed):
+    code, status, default = "shutdown", 503, "The server stopped before the answer was finished."
+
+
+def _tree(root: type[BurbleError]) -> list[type[BurbleError]]:
+    return [root, *(below for child in root.__subclasses__() for below in _tree(child))]
+
+
+def from_wire(error: dict[str, Any]) -> BurbleError:
+    """Rebuild the error that `to_wire` described."""
+    return by_code(error["code"])(
+        error["detail"], retry_after=error["retry_after"], errors=error["errors"]
+    )
+
+
+def by_code(code: str) -> type[BurbleError]:
+    """Return the class with this code; the root for one that is not known."""
+    return {kind.code: kind for kind in _tree(BurbleError)}.get(code, BurbleError)

@@ -1,0 +1,100 @@
+"""The link between an HTTP worker and an engine: one unix socket that carries all their streams.
+
+Both sides send frames: a header (stream: u32, kind: u8, length: u32, big-endian) and `length` bytes. The HTTP worker
+numbers the streams, each number once; stream 0 is the link itself.
+
+    HTTP worker → engine                            engine → HTTP worker
+    START   JSON: a `GenerationRequest`             OPENED   JSON {"id": …}; an ATTACH: also {"complete": bool}
+    ATTACH  JSON {"id": …, "after": position}       REFUSED  JSON of a `BurbleError`; the stream is over
+    STOP    JSON {"id": …}                          DATA     bytes of events, cut anywhere
+    WINDOW  u32: so many bytes were consumed        END      the log is finished and was sent whole
+    DETACH  nobody reads this stream any more       STATE    JSON of an `EngineState`, on stream 0
+
+START, ATTACH and STOP each open a stream and are answered by OPENED or REFUSED (after STOP nothing follows).
+The engine sends at most `WINDOW_BYTES` more than the other side said it consumed: a stream whose reader stands still
+costs that much, and its cursor waits in the log.
+"""
+
+from __future__ import annotations
+
+import json
+from struct import Struct
+from typing import Any, TypedDict
+
+START, ATTACH, STOP, WINDOW, DETACH = 1, 2, 3, 4, 5
+OPENED, REFUSED, DATA, END, STATE = 16, 17, 18, 19, 20
+
+WINDOW_BYTES = 65536
+
+HEADER = Struct(">IBI")
+U32 = Struct(">I")
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+class GenerationRequest(TypedDict):
+    """What an engine is asked to generate.
+
+    `sampling` holds only what the client set. `queue` says whether to wait for a place: without it an engine that is
+    busy refuses, so that another one can be asked.
+    """
+
+    messages: list[Message]
+    thinking: bool
+    resumable: bool
+    sampling: dict[str, Any]
+    queue: bool
+
+
+class EngineState(TypedDict):
+    """What an engine tells the HTTP workers about itself.
+
+    `state` is `loading`, `ready`, `failed` (the model cannot be loaded: `reason` says why; it will be tried again) or
+    `draining` (it takes nothing new). The numbers count generations; `max_running` is 0 until the model is loaded.
+    """
+
+    pid: int
+    state: str
+    reason: str
+    model: str
+    running: int
+    queued: int
+    max_running: int
+
+
+def frame(stream: int, kind: int, payload: bytes | bytearray = b"") -> bytes:
+    """Return one frame."""
+    return HEADER.pack(stream, kind, len(payload)) + payload
+
+
+def json_frame(stream: int, kind: int, payload: Any) -> bytes:
+    """Return one frame whose payload is JSON."""
+    return frame(stream, kind, json.dumps(payload).encode())
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames. It does no I/O and keeps what is not yet a whole frame."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def decode(self, data: bytes) -> list[tuple[int, int, bytes]]:
+        """Return the (stream, kind, payload) of each frame that `data` completes, in order."""
+        if self._rest:
+            data = self._rest + data
+        frames = []
+        start, end = 0, len(data)
+        while end - start >= HEADER.size:
+            stream, kind, length = HEADER.unpack_from(data, start)
+            after = start + HEADER.size + length
+            if after > end:
+                break
+            frames.append((stream, kind, data[start + HEADER.size : after]))
+            start = after
+        self._rest = data[start:]
+        return frames

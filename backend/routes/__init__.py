@@ -1,0 +1,24 @@
+"""The HTTP API, a few lines over the engine client's `start`, `attach` and `stop`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from backend.engine_client import EngineClient
+from backend.settings import Settings
+
+
+def _engines(request: Request) -> EngineClient:
+    engines: EngineClient = request.app.state.engines
+    return engines
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+Engines = Annotated[EngineClient, Depends(_engines)]
+TheSettings = Annotated[Settings, Depends(_settings)]

@@ -1,0 +1,103 @@
+"""Chat: start an answer, read it, come back to it, stop it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from backend import sse
+from backend.errors import by_code
+from backend.event_stream import EventStream, read_all
+from backend.routes import Engines, TheSettings
+from backend.schemas import EVENT_EXAMPLES, ChatRequest, ChatResponse
+
+router = APIRouter(tags=["chat"])
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/problem+json": {}}}
+
+
+EVENTS: dict[str, Any] = {
+    "description": "The answer as it is written. Every line is empty or begins with `data: ` (and `id: ` when resumable).",
+    "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": EVENT_EXAMPLES}},
+    "headers": {
+        "X-Generation-Id": {
+            "description": "what to resume or stop by",
+            "schema": {"type": "string"},
+        }
+    },
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: _problem("the body is not JSON"),
+    413: _problem("the body is too large"),
+    415: _problem("the body does not claim to be JSON"),
+    422: _problem("a field is missing or wrong; `errors` names it"),
+    503: _problem("no place, or no model; try again after `Retry-After` seconds"),
+}
+
+
+@router.post("/chat", response_class=EventStream, responses={200: EVENTS, **REFUSALS})
+async def chat(body: ChatRequest, engines: Engines, settings: TheSettings) -> Response:
+    """Stream the answer to a question."""
+    return EventStream(await engines.start(body.to_generation(settings.max_prompt_chars)))
+
+
+@router.post(
+    "/chat/sync",
+    response_model=ChatResponse,
+    response_model_exclude_none=True,
+    responses={
+        **REFUSALS,
+        500: _problem("the model failed"),
+        504: _problem("the model was silent for too long"),
+    },
+)
+async def chat_sync(
+    body: ChatRequest, request: Request, engines: Engines, settings: TheSettings
+) -> ChatResponse:
+    """Answer at once, when the whole answer is there."""
+    stream = await engines.start(body.to_generation(settings.max_prompt_chars))
+    response, thinking = [], []
+    for event in sse.decode(await read_all(stream, request.receive)):
+        if "error" in event:
+            raise by_code(event["error"]["code"])(event["error"]["message"])
+        if "thinking" in event:
+            thinking.append(event["thinking"])
+        else:
+            response.append(event["token"])
+    return ChatResponse(response="".join(response), thinking="".join(thinking) or None)
+
+
+@router.get(
+    "/chat/{generation_id}",
+    response_class=EventStream,
+    responses={
+        200: EVENTS,
+        204: {"description": "everything was already seen"},
+        400: _problem("the last event id is not one of this stream's"),
+        404: _problem("unknown, expired, not resumable, or somebody else's"),
+    },
+)
+async def resume(
+    generation_id: str,
+    engines: Engines,
+    last_event_id: Annotated[
+        str | None, Header(description="the number of the last event seen")
+    ] = None,
+    last_event_id_query: Annotated[str | None, Query(alias="last_event_id")] = None,
+) -> Response:
+    """Go on with a resumable answer after the last event seen; from its beginning when none is named."""
+    stream = await engines.attach(
+        generation_id, sse.last_event_id(last_event_id or last_event_id_query)
+    )
+    return Response(status_code=204) if stream.complete else EventStream(stream)
+
+
+@router.delete(
+    "/chat/{generation_id}", status_code=204, responses={404: _problem("unknown or expired")}
+)
+async def stop(generation_id: str, engines: Engines) -> None:
+    """Stop an answer, wherever it is; what was written so far stays. Stopping what has ended changes nothing."""
+    await engines.stop(generation_id)

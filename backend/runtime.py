@@ -1,0 +1,25 @@
+"""The runtime folder, where the processes of one stack find each other: private to the user, named after the address."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def private_folder(path: Path) -> Path:
+    """Create the folder, or check that it is ours and nobody else's to enter: it may lie in a shared `/tmp`.
+
+    Raises `PermissionError` when it is not.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.lstat()
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != os.getuid()
+        or stat.S_IMODE(found.st_mode) & 0o077
+    ):
+        raise PermissionError(
+            f"{path} must be a folder of this user with mode 0700; set BURBLE_RUNTIME_DIR to another"
+        )
+    return path

@@ -1,0 +1,99 @@
+"""The gunicorn worker that runs the HTTP side: uvicorn's, with what it lacks for long streams and quiet restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn_worker import UvicornWorker
+
+from backend.settings import Settings
+
+# How long a restarting worker waits for a request on a connection that is open already: one may be on its way.
+LAST_REQUEST_S = 1.0
+HEARTBEAT_S = 1.0
+
+
+class Protocol(HttpToolsProtocol):
+    """One HTTP connection, which a client can neither hold by not reading nor lose by a restart."""
+
+    write_timeout_s = Settings.model_fields["write_timeout"].default
+    _write_timer: asyncio.TimerHandle | None = None
+    _leaving = False
+
+    def pause_writing(self) -> None:
+        """The client takes nothing any more: give it `write_timeout` seconds to take at least something."""
+        super().pause_writing()
+        self._watch_writes(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer:
+            self._write_timer.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._write_timer:
+            self._write_timer.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close an idle connection a moment later than uvicorn does, so that a request on its way is still answered."""
+        self._leaving = True
+        if self.cycle is None or self.cycle.response_complete:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                LAST_REQUEST_S, self.timeout_keep_alive_handler
+            )
+        else:
+            self.cycle.keep_alive = False
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
+
+    def _watch_writes(self, unsent: int) -> None:
+        self._write_timer = self.loop.call_later(self.write_timeout_s, self._check_writes, unsent)
+
+    def _check_writes(self, unsent_before: int) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < unsent_before:
+            self._watch_writes(unsent)
+        else:
+            self.transport.abort()  # close() would wait for the client to read
+
+
+class Worker(UvicornWorker):
+    """uvicorn under gunicorn."""
+
+    CONFIG_KWARGS = {  # noqa: RUF012 (uvicorn-worker declares it so)
+        "loop": "uvloop",
+        "http": Protocol,
+        "ws": "none",
+        "lifespan": "on",
+        "server_header": False,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        Protocol.write_timeout_s = Settings().write_timeout
+
+    async def _serve(self) -> None:
+        beating = asyncio.create_task(self._beat())
+        try:
+            await super()._serve()
+        finally:
+            beating.cancel()
+
+    async def _beat(self) -> None:
+        """Report to the master, also while the last streams of a restart run out, which uvicorn's own report does not.
+
+        Without a master leave: nobody else would ever end this process, and it holds the port.
+        """
+        while os.getppid() == self.ppid:
+            self.notify()
+            await asyncio.sleep(HEARTBEAT_S)
+        os.kill(os.getpid(), signal.SIGTERM)

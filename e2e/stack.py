@@ -1,0 +1,169 @@
+"""One running Burble: gunicorn with all its processes, on a free port of the loopback address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parent.parent
+Result = TypeVar("Result")
+
+
+def wait_for(condition: Callable[[], Result], what: str, timeout_s: float = 30) -> Result:
+    """Return the first truthy result of `condition`; fail with `what` and the last result after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s for {what}; last: {result!r}")
+        time.sleep(0.02)
+    return result
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Stack:
+    """Starts, watches and ends one stack. `settings` are those of the settings table, in lower case.
+
+    Its model may be the scripted one (`e2e/scripted_model.py`): `script` is then its folder.
+    """
+
+    def __init__(self, *, model: str = "e2e.scripted_model:ScriptedModel", cwd: Path = ROOT, **settings: Any) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="burble-test-"))
+        self.script = self.folder / "script"
+        self.script.mkdir()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_path = self.folder / "log"
+        self._cwd = cwd
+        self._settings = {"bind": f"127.0.0.1:{self.port}", "model": model, "runtime_dir": self.folder / "run"}
+        self._settings.update(settings)
+        self._process: subprocess.Popen[bytes]
+
+    def start(self, ready: bool = True) -> Stack:
+        """Start; return once it is `ready` (or, without that, once it answers at all)."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("BURBLE_")}
+        environment |= {f"BURBLE_{name.upper()}": str(value) for name, value in self._settings.items()}
+        environment |= {"SCRIPT_FOLDER": str(self.script), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn_conf.py")],
+                cwd=self._cwd,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        path = "/health/ready" if ready else "/health"
+        wait_for(lambda: self.answers(path), f"{path} of the stack:\n{self.log()}")
+        return self
+
+    def stop(self) -> None:
+        """End every process of the stack, the orderly way if it can."""
+        family = self.processes()
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                pass
+        for process in family:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+
+    def answers(self, path: str = "/health/ready") -> bool:
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    # Its processes
+
+    @property
+    def master(self) -> psutil.Process:
+        return psutil.Process(self._process.pid)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    def hup(self) -> None:
+        self.master.send_signal(signal.SIGHUP)
+
+    def http_workers(self) -> list[psutil.Process]:
+        arbiter = self.dirty_arbiter()
+        return [child for child in self._children(self.master) if arbiter is None or child.pid != arbiter.pid]
+
+    def dirty_arbiter(self) -> psutil.Process | None:
+        """The dirty arbiter: the child of the master that has the engines as its children."""
+        engines = {process.pid for process in self.engines()}
+        for child in self._children(self.master):
+            if any(grandchild.pid in engines for grandchild in self._children(child)):
+                return child
+        return None
+
+    def engines(self) -> list[psutil.Process]:
+        """The dirty workers whose engine can be connected to, oldest first."""
+        found = []
+        for path in (self.folder / "run").glob("engine-*.sock"):
+            with socket.socket(socket.AF_UNIX) as sock:
+                try:
+                    sock.connect(str(path))
+                except OSError:
+                    continue
+                credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                found.append(psutil.Process(int.from_bytes(credentials[:4], sys.byteorder)))
+        return sorted(found, key=lambda process: process.create_time())
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that carries this stack's folder in its environment, orphans included."""
+        mark = str(self.folder)
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("SCRIPT_FOLDER", "").startswith(mark):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    @staticmethod
+    def _children(process: psutil.Process) -> list[psutil.Process]:
+        try:
+            return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
+        except psutil.NoSuchProcess:
+            return []
+
+    # The scripted model
+
+    def open_gate(self, name: str) -> None:
+        """Let every script that waits at this gate go on, now and later."""
+        (self.script / f"gate-{name}").touch()
+
+    def journal(self) -> list[str]:
+        """What the scripted models did, in order: `load PID`, `start NAME`, `end NAME`, `close PID`."""
+        path = self.script / "journal"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def wait_journal(self, line: str, count: int = 1) -> None:
+        wait_for(lambda: self.journal().count(line) >= count, f"{count} × {line!r} in {self.journal()}")
