@@ -1,13 +1,14 @@
 """gunicorn's configuration, derived from Burble's settings table (`backend/settings.py`)."""
 
-import logging
 import os
+import shutil
 import sys
 from typing import Any
 
 # A reload executes this file again in the master, which must then see the settings table as it is now.
 sys.modules.pop("backend.settings", None)
 
+from backend import reloading  # noqa: E402
 from backend.runtime import private_folder  # noqa: E402
 from backend.settings import Settings, misspelt_variables  # noqa: E402
 
@@ -43,9 +44,22 @@ control_socket = str(runtime_folder / "control.sock")
 os.environ["BURBLE_RUNTIME_DIR"] = str(runtime_folder)
 
 
-def on_starting(_arbiter: Any) -> None:
+def on_starting(arbiter: Any) -> None:
     for sentence in misspelt_variables():
-        logging.getLogger("gunicorn.error").warning(sentence)
+        arbiter.log.warning(sentence)
+    reloading.install_in_master(arbiter)
+
+
+def on_reload(arbiter: Any) -> None:
+    reloading.do_not_wait(arbiter)
+
+
+def on_dirty_starting(dirty_arbiter: Any) -> None:
+    reloading.install_in_dirty_arbiter(dirty_arbiter)
+
+
+def on_exit(_arbiter: Any) -> None:
+    shutil.rmtree(runtime_folder, ignore_errors=True)
 
 
 def when_ready(_arbiter: Any) -> None:
@@ -56,8 +70,3 @@ def when_ready(_arbiter: Any) -> None:
         flush=True,
     )
 
-
-def on_dirty_starting(dirty_arbiter: Any) -> None:
-    from backend.engine import reload
-
-    reload.install(dirty_arbiter)

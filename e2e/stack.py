@@ -40,37 +40,39 @@ def free_port() -> int:
 class Stack:
     """Starts, watches and ends one stack. `settings` are those of the settings table, in lower case.
 
-    Its model may be the scripted one (`e2e/scripted_model.py`): `script` is then its folder.
+    `root` is the folder of the project, or of a copy of it; a setting of None is left out. Its model may be the scripted one (`e2e/scripted_model.py`): `script` is then its folder.
     """
 
-    def __init__(self, *, model: str = "e2e.scripted_model:ScriptedModel", cwd: Path = ROOT, **settings: Any) -> None:
+    def __init__(self, *, model: str = "e2e.scripted_model:ScriptedModel", root: Path = ROOT, **settings: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="burble-test-"))
         self.script = self.folder / "script"
         self.script.mkdir()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = self.folder / "log"
-        self._cwd = cwd
+        self._root = root
         self._settings = {"bind": f"127.0.0.1:{self.port}", "model": model, "runtime_dir": self.folder / "run"}
         self._settings.update(settings)
+        self._settings = {name: value for name, value in self._settings.items() if value is not None}
         self._process: subprocess.Popen[bytes]
 
     def start(self, ready: bool = True) -> Stack:
         """Start; return once it is `ready` (or, without that, once it answers at all)."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BURBLE_")}
         environment |= {f"BURBLE_{name.upper()}": str(value) for name, value in self._settings.items()}
-        environment |= {"SCRIPT_FOLDER": str(self.script), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment |= {"SCRIPT_FOLDER": str(self.script), "PYTHONPATH": f"{self._root}:{ROOT}", "PYTHONUNBUFFERED": "1"}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn_conf.py")],
-                cwd=self._cwd,
+                [sys.executable, "-m", "gunicorn", "-c", str(self._root / "gunicorn_conf.py")],
+                cwd=self._root,
                 env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         path = "/health/ready" if ready else "/health"
-        wait_for(lambda: self.answers(path), f"{path} of the stack:\n{self.log()}")
+        wait_for(lambda: self.answers(path) or self.returncode is not None, f"{path} of the stack")
+        assert self.returncode is None, f"gunicorn did not start:\n{self.log()}"
         return self
 
     def stop(self) -> None:
@@ -104,6 +106,11 @@ class Stack:
         return psutil.Process(self._process.pid)
 
     @property
+    def runtime_folder(self) -> Path:
+        default = Path(tempfile.gettempdir(), f"burble-127.0.0.1_{self.port}-{os.getuid()}")
+        return Path(self._settings.get("runtime_dir", default))
+
+    @property
     def returncode(self) -> int | None:
         return self._process.poll()
 
@@ -125,7 +132,7 @@ class Stack:
     def engines(self) -> list[psutil.Process]:
         """The dirty workers whose engine can be connected to, oldest first."""
         found = []
-        for path in (self.folder / "run").glob("engine-*.sock"):
+        for path in self.runtime_folder.glob("engine-*.sock"):
             with socket.socket(socket.AF_UNIX) as sock:
                 try:
                     sock.connect(str(path))

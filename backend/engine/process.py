@@ -1,7 +1,7 @@
 """The engine as a guest in a dirty worker: a thread with an event loop of its own, and the signals that end it.
 
 - SIGTERM (gunicorn's; by way of `DirtyApp.close`) drains for `dirty_graceful_timeout` seconds at most.
-- SIGUSR2 (from `reload.py`) retires the engine: it takes nothing new, and leaves once everything that it holds has been
+- SIGUSR2 (from `backend/reloading.py`) retires the engine: it takes nothing new, and leaves once everything that it holds has been
   finished and read, however long that takes.
 - A parent that is gone, the dirty arbiter or the master above it, is taken for a SIGTERM: gunicorn leaves such workers
   running for ever, each with a model in memory.

@@ -110,6 +110,7 @@ class Connection(asyncio.Protocol):
             generation_id = message["id"]
             log, offset = engine.attach(generation_id, message["after"])
             if log.finished and offset == log.size:
+                log.delivered = True
                 return {"id": generation_id, "complete": True}
         self._cursors[stream] = cursor = Cursor(self, stream, generation_id, log, offset)
         engine.reader_came(generation_id)

@@ -1,7 +1,9 @@
-"""A reload (HUP) without a gap: new engines first, and the old ones leave when nobody needs them any more.
+"""A reload (HUP) without a gap: new processes first, and the old ones leave when nobody needs them any more.
 
-gunicorn's own reload of dirty workers stops the new ones and keeps the old, or stops all of them before a slow model is
-loaded (dirty/arbiter.py, `reload`; gunicorn 27.0.1). `install` puts this one in its place, in the dirty arbiter's process.
+gunicorn's own reload does not do for long streams and slow models (gunicorn 27.0.1): its master waits for the old HTTP
+workers' last streams before it passes the signal on to the dirty arbiter, and takes care of nothing meanwhile
+(arbiter.py, `reload`); the dirty arbiter stops the new dirty workers and keeps the old, or stops all of them before
+the model is loaded (dirty/arbiter.py, `reload`). The two functions below put this module's way in their place.
 """
 
 from __future__ import annotations
@@ -12,17 +14,43 @@ import os
 import signal
 from typing import Any
 
+from pydantic import ValidationError
+
 from backend import link
 from backend.settings import Settings
 
 
-def install(arbiter: Any) -> None:
-    """Make a gunicorn `DirtyArbiter` reload as described above. Call it in its own process, before it runs."""
+def install_in_master(arbiter: Any) -> None:
+    """Make gunicorn's `Arbiter` pass a HUP on at once, and not wait for old HTTP workers."""
+
+    def handle_hup() -> None:
+        try:
+            Settings()
+        except ValidationError as error:
+            arbiter.log.error("Not reloaded, for the settings are wrong: %s", error)
+            return
+        arbiter.log.info("Hang up: %s", arbiter.master_name)
+        arbiter.kill_dirty_arbiter(signal.SIGHUP)
+        arbiter.reload()
+        # `do_not_wait` changed it for the reload alone; stopping the stack needs it.
+        arbiter.cfg.set("graceful_timeout", arbiter.graceful_timeout)
+
+    arbiter.handle_hup = handle_hup
+
+
+def do_not_wait(arbiter: Any) -> None:
+    """To be called in the middle of a reload, with the new configuration: gunicorn's hook `on_reload`."""
+    arbiter.graceful_timeout = arbiter.cfg.graceful_timeout
+    arbiter.cfg.set("graceful_timeout", 0)
+
+
+def install_in_dirty_arbiter(arbiter: Any) -> None:
+    """Make a gunicorn `DirtyArbiter` start the new engines first. Call it in its own process, before it runs."""
     arbiter.reload = Reload(arbiter)
 
 
 class Reload:
-    """One reload at a time: a second HUP takes the place of a first that still waits for its model."""
+    """Replaces the dirty workers. One reload at a time: a second HUP takes the place of a first that still waits for its model."""
 
     def __init__(self, arbiter: Any) -> None:
         self._arbiter = arbiter

@@ -1,0 +1,361 @@
+"""Restarts, reloads and kills: what a stack promises its readers while its processes come and go."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from e2e.stack import ROOT, Stack, wait_for
+
+KILLS = 20
+
+
+def script(name: str, *steps: list[Any]) -> str:
+    return json.dumps({"name": name, "steps": steps})
+
+
+class Reader:
+    """A client in a thread of its own, which reads one stream to its end and keeps what it got."""
+
+    def __init__(self, stack: Stack, prompt: str, *, resumable: bool = False) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.ids: list[int] = []
+        self.generation_id = ""
+        self.done = False  # [DONE] came
+        self.ended_at = 0.0
+        self.cut = False  # the connection broke
+        self.status = 0
+        self._stack = stack
+        self._body = {"prompt": prompt, "resumable": resumable}
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    @property
+    def text(self) -> str:
+        return "".join(event.get("token", "") for event in self.events)
+
+    @property
+    def error(self) -> str | None:
+        return next((event["error"]["code"] for event in self.events if "error" in event), None)
+
+    def wait_text(self, text: str) -> Reader:
+        wait_for(lambda: text in self.text, f"{text!r} in {self.text!r}")
+        return self
+
+    def wait_status(self, status: str) -> Reader:
+        wait_for(lambda: any(event.get("status") == status for event in self.events), f"status {status}")
+        return self
+
+    def join(self) -> Reader:
+        self._thread.join(60)
+        assert not self._thread.is_alive(), f"no end: {self.events[-3:]}"
+        return self
+
+    def _read(self) -> None:
+        try:
+            with httpx.stream("POST", self._stack.url + "/chat", json=self._body, timeout=60) as response:
+                self.status = response.status_code
+                self.generation_id = response.headers.get("x-generation-id", "")
+                self._take(response)
+        except httpx.TransportError:
+            self.cut = True
+        while self.cut and self._body["resumable"] and self.generation_id:
+            self._resume()
+        self.ended_at = time.monotonic()
+
+    def _resume(self) -> None:
+        headers = {"Last-Event-ID": str(self.ids[-1] if self.ids else 0)}
+        url = f"{self._stack.url}/chat/{self.generation_id}"
+        try:
+            with httpx.stream("GET", url, headers=headers, timeout=60) as response:
+                self.status = response.status_code
+                self.cut = False
+                if self.status == 200:
+                    self._take(response)
+        except httpx.TransportError:
+            time.sleep(0.01)
+            self.cut = True
+
+    def _take(self, response: httpx.Response) -> None:
+        number = 0
+        for line in response.iter_lines():
+            if line.startswith("id: "):
+                number = int(line[4:])
+            elif line == "data: [DONE]":
+                self.done = True
+            elif line.startswith("data: "):
+                self.events.append(json.loads(line[6:]))
+                if number:
+                    self.ids.append(number)
+
+
+def words(name: str, count: int) -> str:
+    return "".join(f"{name}-{index} " for index in range(count))
+
+
+@contextmanager
+def crowd(stack: Stack, size: int, count: int = 30) -> Iterator[list[Reader]]:
+    """Keep `size` clients asking one question after the other until the block ends; yields all they have read."""
+    readers: list[Reader] = []
+    enough = threading.Event()
+
+    def ask(number: int) -> None:
+        turn = 0
+        while not enough.is_set():
+            turn += 1
+            reader = Reader(stack, script(f"c{number}.{turn}", ["words", count]), resumable=number % 2 == 0)
+            readers.append(reader)
+            reader.join()
+
+    with ThreadPoolExecutor(size) as pool:
+        asking = [pool.submit(ask, number) for number in range(size)]
+        try:
+            yield readers
+        finally:
+            enough.set()
+        for future in asking:
+            future.result()
+
+
+# SIGTERM
+
+
+def test_sigterm_lets_running_streams_finish(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack()
+    plain = Reader(stack, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"]))
+    resumable = Reader(stack, script("b", ["say", "begun "], ["wait", "go"], ["say", "ended"]), resumable=True)
+    plain.wait_text("begun")
+    resumable.wait_text("begun")
+    stack.master.terminate()
+    wait_for(lambda: not stack.answers("/health"), "the port to close")
+    stack.open_gate("go")
+    for reader in (plain.join(), resumable.join()):
+        assert reader.text == "begun ended"
+        assert reader.done
+    assert wait_for(lambda: stack.returncode is not None, "the master to leave") is True
+    assert stack.returncode == 0
+    wait_for(lambda: not stack.processes(), "every process to leave")
+    assert any(line.startswith("close") for line in stack.journal())
+
+
+def test_sigterm_ends_what_takes_too_long_with_a_terminal_event(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack(dirty_graceful_timeout=1, max_running=1)
+    running = Reader(stack, script("a", ["say", "begun"], ["wait", "never"])).wait_text("begun")
+    queued = Reader(stack, script("b", ["say", "x"])).wait_status("queued")
+    stack.master.terminate()
+    for reader in (running.join(), queued.join()):
+        assert reader.error == "shutdown"
+        assert not reader.done
+        assert not reader.cut
+    stack.wait_journal("end a")
+    wait_for(lambda: not stack.processes(), "every process to leave")
+
+
+# HUP
+
+
+def test_reloads_lose_no_request_and_no_token(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack()
+    across = Reader(stack, script("across", ["say", "begun "], ["wait", "end"], ["say", "ended"])).wait_text("begun")
+    first = stack.engines()[0].pid
+    with crowd(stack, 6) as readers:
+        for _ in range(KILLS):
+            before = {engine.pid for engine in stack.engines()}
+            stack.hup()
+            wait_for(lambda: {engine.pid for engine in stack.engines()} - before, "a new engine")  # noqa: B023
+            served = len(readers)
+            wait_for(lambda: len(readers) > served + 6, "requests after the reload")  # noqa: B023
+    stack.open_gate("end")
+    assert across.join().text == "begun ended"
+    for reader in readers:
+        name = json.loads(reader._body["prompt"])["name"]  # type: ignore[arg-type]
+        assert reader.text == words(name, 30), (reader.status, reader.cut, reader.events[-2:])
+        assert reader.done
+    wait_for(lambda: len(stack.engines()) == 1, "the retired engines to leave")
+    assert stack.engines()[0].pid != first
+
+
+def test_a_reload_takes_up_new_code_a_new_model_and_new_settings(
+    start_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    for name in ("backend", "frontend"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    shutil.copy(ROOT / "gunicorn_conf.py", tmp_path)
+    (tmp_path / "mine.py").write_text(MY_MODEL.format(word="first"))
+    (tmp_path / ".env").write_text("BURBLE_MAX_PROMPT_CHARS=50\n")
+    stack = start_stack(root=tmp_path, model="mine:Mine")
+
+    def ask(prompt: str = "x") -> str:
+        response = httpx.post(stack.url + "/chat/sync", json={"prompt": prompt})
+        return str(response.json().get("response", response.status_code))
+
+    assert ask() == "first"
+    assert ask("x" * 60) == "422"
+    (tmp_path / "mine.py").write_text(MY_MODEL.format(word="second"))
+    (tmp_path / ".env").write_text("BURBLE_MAX_PROMPT_CHARS=100\n")
+    framing = tmp_path / "backend" / "sse.py"
+    framing.write_text(framing.read_text() + "\n_token = token\n\n\ndef token(text: str) -> bytes:\n    return _token(text.upper())\n")
+    ops = tmp_path / "backend" / "routes" / "ops.py"
+    ops.write_text(ops.read_text().replace('{"status": "ok"}', '{"status": "new"}'))
+    stack.hup()
+    wait_for(lambda: ask("x" * 60) == "SECOND", "the new code")
+    wait_for(lambda: httpx.get(stack.url + "/health").json() == {"status": "new"}, "the new routes")
+    wait_for(lambda: len(stack.engines()) == 1, "the old engine to leave")
+    assert ask("x" * 60) == "SECOND"
+
+
+MY_MODEL = """
+class Mine:
+    def init(self): pass
+    def generate(self, prompt): yield "{word}"
+    def close(self): pass
+"""
+
+
+def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack()
+    (stack.script / "fail-load").touch()
+    stack.hup()
+    wait_for(lambda: len(stack.engines()) == 2, "the new engine")
+    wait_for(lambda: sum(line.startswith("load") for line in stack.journal()) >= 2, "its try to load")
+    for _ in range(10):
+        assert httpx.post(stack.url + "/chat/sync", json={"prompt": "still here"}).json() == {"response": "still here "}
+    (stack.script / "fail-load").unlink()
+    wait_for(lambda: len(stack.engines()) == 1, "the new engine to take over")
+
+
+# SIGKILL
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_http_worker_costs_a_resumable_reader_nothing(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack()
+    for kill in range(KILLS):
+        steps = [["words", 20], ["wait", f"go{kill}"], ["words", 20]]
+        readers = [Reader(stack, script(f"k{kill}.{number}", *steps), resumable=True) for number in range(4)]
+        for number, reader in enumerate(readers):
+            reader.wait_text(f"k{kill}.{number}-19 ")
+        os.kill(stack.http_workers()[kill % 2].pid, signal.SIGKILL)
+        stack.open_gate(f"go{kill}")
+        for number, reader in enumerate(readers):
+            reader.join()
+            assert reader.text == words(f"k{kill}.{number}", 20) * 2
+            assert reader.ids == list(range(1, len(reader.ids) + 1))
+            assert reader.done
+        wait_for(lambda: len(stack.http_workers()) == 2, "a new HTTP worker")
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack(max_running=2)
+    for kill in range(KILLS):
+        prompt = script(f"k{kill}", ["say", "begun"], ["wait", "never"])
+        running = [Reader(stack, prompt, resumable=bool(number)).wait_text("begun") for number in range(2)]
+        queued = [Reader(stack, prompt, resumable=bool(number)).wait_status("queued") for number in range(2)]
+        killed_at = time.monotonic()
+        stack.engines()[0].kill()
+        for reader in running + queued:
+            reader.join()
+            assert reader.error == "engine_lost"
+            assert not reader.done
+            assert reader.ended_at - killed_at < 2
+        response = httpx.post(stack.url + "/chat/sync", json={"prompt": "next one"}, timeout=30)
+        assert response.json() == {"response": "next one "}
+        lost = httpx.get(f"{stack.url}/chat/{running[1].generation_id}")
+        assert lost.status_code == 404
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_dirty_arbiter_cuts_no_stream_and_leaves_no_orphan(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack()
+    for kill in range(KILLS):
+        old = stack.engines()[0]
+        prompt = script(f"k{kill}", ["say", "begun "], ["wait", f"go{kill}"], ["say", "ended"])
+        reader = Reader(stack, prompt).wait_text("begun")
+        arbiter = stack.dirty_arbiter()
+        assert arbiter
+        arbiter.kill()
+        wait_for(lambda: old.pid not in [engine.pid for engine in stack.engines()] or len(stack.engines()) > 1, "a new one")  # noqa: B023
+        stack.open_gate(f"go{kill}")
+        assert reader.join().text == "begun ended"
+        wait_for(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE, "the orphan to leave")  # noqa: B023
+        wait_for(lambda: stack.answers(), "the new engine")
+        assert f"close {old.pid}" in stack.journal()
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_master_leaves_no_process_and_no_port_behind() -> None:
+    for _ in range(KILLS):
+        stack = Stack().start()
+        try:
+            reader = Reader(stack, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"])).wait_text("begun")
+            stack.master.kill()
+            wait_for(lambda: not stack.answers("/health"), "the port to close")  # noqa: B023
+            stack.open_gate("go")
+            assert reader.join().text == "begun ended"
+            wait_for(lambda: not stack.processes(), "every process to leave")  # noqa: B023
+        finally:
+            stack.stop()
+
+
+# Neighbours, and models that do not load
+
+
+def test_two_stacks_do_not_see_each_other(start_stack: Callable[..., Stack]) -> None:
+    one = start_stack(runtime_dir=None)
+    reader = Reader(one, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"]), resumable=True).wait_text("begun")
+    engine = one.engines()[0].pid
+    two = start_stack(runtime_dir=None)
+    assert httpx.get(f"{two.url}/chat/{reader.generation_id}").status_code == 404
+    assert two.engines()[0].pid != engine
+    two.stop()
+    one.open_gate("go")
+    assert reader.join().text == "begun ended"
+    assert [process.pid for process in one.engines()] == [engine]
+
+
+def test_requests_that_come_while_the_model_loads_wait_for_it(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack(ready=False, before=lambda stack: (stack.script / "hold-load").touch())
+    reader = Reader(stack, "good morning").wait_status("loading")
+    assert httpx.get(stack.url + "/health/ready").json()["detail"] == "Not ready: loading"
+    stack.open_gate("load")
+    assert reader.join().text == "good morning "
+
+
+def test_a_model_that_does_not_load_says_why_and_is_tried_again(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack(ready=False, before=lambda stack: (stack.script / "fail-load").touch())
+    detail = "Not ready: failed (OSError: the weights are not there)"
+    wait_for(lambda: httpx.get(stack.url + "/health/ready").json()["detail"] == detail, detail)
+    response = httpx.post(stack.url + "/chat", json={"prompt": "x"})
+    assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    (stack.script / "fail-load").unlink()
+    wait_for(stack.answers, "the model to load after all")
+    assert len(stack.engines()) == 1
+
+
+def test_a_model_that_kills_its_process_while_loading_is_tried_five_times_a_minute_at_most(
+    start_stack: Callable[..., Stack],
+) -> None:
+    stack = start_stack(ready=False, before=lambda stack: (stack.script / "crash-load").touch())
+
+    def tries() -> int:
+        return sum(line.startswith("load") for line in stack.journal())
+
+    wait_for(lambda: tries() == 5, "five tries")
+    # Only now is an engine up that stays: it has the tries before it on record, and waits.
+    wait_for(lambda: stack.engines() and time.time() - stack.engines()[0].create_time() > 1, "an engine that waits")
+    assert tries() == 5
