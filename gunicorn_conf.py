@@ -69,4 +69,3 @@ def when_ready(_arbiter: Any) -> None:
         f"\n  Burble is ready: open http://{host}:{port}/ in your browser (Ctrl+C stops it)\n",
         flush=True,
     )
-

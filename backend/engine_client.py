@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -173,16 +174,23 @@ class Connection(asyncio.Protocol):
 
     def load(self) -> tuple[bool, float]:
         """Return what to order engines by: whether its model is still missing, and how full it is."""
-        state = cast(EngineState, self.state)
-        busy = state["running"] + state["queued"] + self.started
-        return state["state"] != "ready", busy / max(1, state["max_running"])
+        if self.state is None:
+            return True, 0
+        busy = self.state["running"] + self.state["queued"] + self.started
+        return self.state["state"] != "ready", busy / max(1, self.state["max_running"])
+
+    def has_place(self) -> bool:
+        """Whether a generation that is started now would run at once, as far as is known."""
+        not_ready, fullness = self.load()
+        return not not_ready and fullness < 1
 
 
 class EngineClient:
     """All engines of this stack, as one HTTP worker sees them."""
 
-    def __init__(self, folder: Path, keep_alive_s: float) -> None:
+    def __init__(self, folder: Path, keep_alive_s: float, own_key: str = "") -> None:
         self._folder = folder
+        self._own_key = own_key  # of the engine that uses this client, to leave it out
         self._keep_alive_s = keep_alive_s
         self._connections: dict[str, Connection] = {}
         self._news = asyncio.Event()
@@ -228,6 +236,23 @@ class EngineClient:
         """Stop a generation, whatever it is doing. Raises `UnknownGeneration`."""
         await self._ask(generation_id, link.STOP, {"id": generation_id})
 
+    async def lend(self, request: GenerationRequest) -> Stream:
+        """Start a generation on an engine that has a place for it at once. Raises `QueueFull` when none has."""
+        for connection in sorted(self._connections.values(), key=Connection.load):
+            if connection.has_place() and (
+                stream := await self._try_start(connection, {**request, "queue": False})
+            ):
+                return stream
+        raise QueueFull
+
+    def has_place(self) -> bool:
+        """Whether `lend` has a chance."""
+        return any(connection.has_place() for connection in self._connections.values())
+
+    async def news(self) -> None:
+        """Wait until an engine says something new of itself."""
+        await self._news.wait()
+
     def states(self) -> list[EngineState]:
         """What the engines last said of themselves."""
         return [connection.state for connection in self._connections.values() if connection.state]
@@ -237,7 +262,6 @@ class EngineClient:
     async def _engines(self, deadline: float) -> list[Connection]:
         """Return the engines that take generations, the emptiest first; wait for one when there is none."""
         while True:
-            self._news.clear()
             open_ = [
                 connection
                 for connection in self._connections.values()
@@ -252,7 +276,7 @@ class EngineClient:
                     )
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._news.wait()
+                    await self.news()
             except TimeoutError:
                 raise ModelUnavailable("The model's process is not there.", retry_after=5) from None
 
@@ -284,7 +308,8 @@ class EngineClient:
         self._connections.pop(connection.key, None)
 
     def changed(self) -> None:
-        self._news.set()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     async def _keep_scanning(self) -> None:
         while True:
@@ -295,11 +320,10 @@ class EngineClient:
         """Connect to each socket that is not connected to; remove those whose engine died."""
         for path in self._folder.glob("engine-*.sock"):
             key = path.stem.removeprefix("engine-")
-            if key not in self._connections:
+            if key not in self._connections and key != self._own_key:
                 try:
                     _, connection = await asyncio.get_running_loop().create_unix_connection(
-                        lambda key=key: Connection(key, self),
-                        str(path),  # type: ignore[misc]
+                        partial(Connection, key, self), str(path)
                     )
                 except ConnectionRefusedError:
                     path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 gunicorn's own reload does not do for long streams and slow models (gunicorn 27.0.1): its master waits for the old HTTP
 workers' last streams before it passes the signal on to the dirty arbiter, and takes care of nothing meanwhile
 (arbiter.py, `reload`); the dirty arbiter stops the new dirty workers and keeps the old, or stops all of them before
-the model is loaded (dirty/arbiter.py, `reload`). The two functions below put this module's way in their place.
+the model is loaded (dirty/arbiter.py, `reload`). The functions below put this module's way in their place.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ import os
 import signal
 from typing import Any
 
+from gunicorn import sock
 from pydantic import ValidationError
 
 from backend import link
 from backend.settings import Settings
 
+# gunicorn's arbiter. It is kept here, because a reload executes the configuration file anew but not this module.
+_master: Any = None
+
 
 def install_in_master(arbiter: Any) -> None:
     """Make gunicorn's `Arbiter` pass a HUP on at once, and not wait for old HTTP workers."""
+    global _master
+    _master = arbiter
 
     def handle_hup() -> None:
         try:
@@ -46,6 +52,9 @@ def do_not_wait(arbiter: Any) -> None:
 
 def install_in_dirty_arbiter(arbiter: Any) -> None:
     """Make a gunicorn `DirtyArbiter` start the new engines first. Call it in its own process, before it runs."""
+    # The listening sockets came along with the fork. As long as a dirty worker held one, a stopped stack's port would
+    # still take connections, and nobody would answer them.
+    sock.close_sockets(_master.LISTENERS, unlink=False)
     arbiter.reload = Reload(arbiter)
 
 

@@ -94,6 +94,6 @@ class Worker(UvicornWorker):
         Without a master leave: nobody else would ever end this process, and it holds the port.
         """
         while os.getppid() == self.ppid:
-            self.notify()
+            self.notify()  # type: ignore[no-untyped-call]
             await asyncio.sleep(HEARTBEAT_S)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -56,7 +56,9 @@ class Reader:
         return self
 
     def wait_status(self, status: str) -> Reader:
-        wait_for(lambda: any(event.get("status") == status for event in self.events), f"status {status}")
+        wait_for(
+            lambda: any(event.get("status") == status for event in self.events), f"status {status}"
+        )
         return self
 
     def join(self) -> Reader:
@@ -66,7 +68,9 @@ class Reader:
 
     def _read(self) -> None:
         try:
-            with httpx.stream("POST", self._stack.url + "/chat", json=self._body, timeout=60) as response:
+            with httpx.stream(
+                "POST", self._stack.url + "/chat", json=self._body, timeout=60
+            ) as response:
                 self.status = response.status_code
                 self.generation_id = response.headers.get("x-generation-id", "")
                 self._take(response)
@@ -116,7 +120,9 @@ def crowd(stack: Stack, size: int, count: int = 30) -> Iterator[list[Reader]]:
         turn = 0
         while not enough.is_set():
             turn += 1
-            reader = Reader(stack, script(f"c{number}.{turn}", ["words", count]), resumable=number % 2 == 0)
+            reader = Reader(
+                stack, script(f"c{number}.{turn}", ["words", count]), resumable=number % 2 == 0
+            )
             readers.append(reader)
             reader.join()
 
@@ -136,7 +142,9 @@ def crowd(stack: Stack, size: int, count: int = 30) -> Iterator[list[Reader]]:
 def test_sigterm_lets_running_streams_finish(start_stack: Callable[..., Stack]) -> None:
     stack = start_stack()
     plain = Reader(stack, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"]))
-    resumable = Reader(stack, script("b", ["say", "begun "], ["wait", "go"], ["say", "ended"]), resumable=True)
+    resumable = Reader(
+        stack, script("b", ["say", "begun "], ["wait", "go"], ["say", "ended"]), resumable=True
+    )
     plain.wait_text("begun")
     resumable.wait_text("begun")
     stack.master.terminate()
@@ -151,7 +159,9 @@ def test_sigterm_lets_running_streams_finish(start_stack: Callable[..., Stack]) 
     assert any(line.startswith("close") for line in stack.journal())
 
 
-def test_sigterm_ends_what_takes_too_long_with_a_terminal_event(start_stack: Callable[..., Stack]) -> None:
+def test_sigterm_ends_what_takes_too_long_with_a_terminal_event(
+    start_stack: Callable[..., Stack],
+) -> None:
     stack = start_stack(dirty_graceful_timeout=1, max_running=1)
     running = Reader(stack, script("a", ["say", "begun"], ["wait", "never"])).wait_text("begun")
     queued = Reader(stack, script("b", ["say", "x"])).wait_status("queued")
@@ -169,7 +179,9 @@ def test_sigterm_ends_what_takes_too_long_with_a_terminal_event(start_stack: Cal
 
 def test_reloads_lose_no_request_and_no_token(start_stack: Callable[..., Stack]) -> None:
     stack = start_stack()
-    across = Reader(stack, script("across", ["say", "begun "], ["wait", "end"], ["say", "ended"])).wait_text("begun")
+    across = Reader(
+        stack, script("across", ["say", "begun "], ["wait", "end"], ["say", "ended"])
+    ).wait_text("begun")
     first = stack.engines()[0].pid
     with crowd(stack, 6) as readers:
         for _ in range(KILLS):
@@ -192,7 +204,9 @@ def test_a_reload_takes_up_new_code_a_new_model_and_new_settings(
     start_stack: Callable[..., Stack], tmp_path: Path
 ) -> None:
     for name in ("backend", "frontend"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+        shutil.copytree(
+            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "tests")
+        )
     shutil.copy(ROOT / "gunicorn_conf.py", tmp_path)
     (tmp_path / "mine.py").write_text(MY_MODEL.format(word="first"))
     (tmp_path / ".env").write_text("BURBLE_MAX_PROMPT_CHARS=50\n")
@@ -207,7 +221,10 @@ def test_a_reload_takes_up_new_code_a_new_model_and_new_settings(
     (tmp_path / "mine.py").write_text(MY_MODEL.format(word="second"))
     (tmp_path / ".env").write_text("BURBLE_MAX_PROMPT_CHARS=100\n")
     framing = tmp_path / "backend" / "sse.py"
-    framing.write_text(framing.read_text() + "\n_token = token\n\n\ndef token(text: str) -> bytes:\n    return _token(text.upper())\n")
+    framing.write_text(
+        framing.read_text()
+        + "\n_token = token\n\n\ndef token(text: str) -> bytes:\n    return _token(text.upper())\n"
+    )
     ops = tmp_path / "backend" / "routes" / "ops.py"
     ops.write_text(ops.read_text().replace('{"status": "ok"}', '{"status": "new"}'))
     stack.hup()
@@ -225,14 +242,20 @@ class Mine:
 """
 
 
-def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(start_stack: Callable[..., Stack]) -> None:
+def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(
+    start_stack: Callable[..., Stack],
+) -> None:
     stack = start_stack()
     (stack.script / "fail-load").touch()
     stack.hup()
     wait_for(lambda: len(stack.engines()) == 2, "the new engine")
-    wait_for(lambda: sum(line.startswith("load") for line in stack.journal()) >= 2, "its try to load")
+    wait_for(
+        lambda: sum(line.startswith("load") for line in stack.journal()) >= 2, "its try to load"
+    )
     for _ in range(10):
-        assert httpx.post(stack.url + "/chat/sync", json={"prompt": "still here"}).json() == {"response": "still here "}
+        assert httpx.post(stack.url + "/chat/sync", json={"prompt": "still here"}).json() == {
+            "response": "still here "
+        }
     (stack.script / "fail-load").unlink()
     wait_for(lambda: len(stack.engines()) == 1, "the new engine to take over")
 
@@ -241,11 +264,16 @@ def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(start_stack: C
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_http_worker_costs_a_resumable_reader_nothing(start_stack: Callable[..., Stack]) -> None:
+def test_a_killed_http_worker_costs_a_resumable_reader_nothing(
+    start_stack: Callable[..., Stack],
+) -> None:
     stack = start_stack()
     for kill in range(KILLS):
         steps = [["words", 20], ["wait", f"go{kill}"], ["words", 20]]
-        readers = [Reader(stack, script(f"k{kill}.{number}", *steps), resumable=True) for number in range(4)]
+        readers = [
+            Reader(stack, script(f"k{kill}.{number}", *steps), resumable=True)
+            for number in range(4)
+        ]
         for number, reader in enumerate(readers):
             reader.wait_text(f"k{kill}.{number}-19 ")
         os.kill(stack.http_workers()[kill % 2].pid, signal.SIGKILL)
@@ -259,12 +287,19 @@ def test_a_killed_http_worker_costs_a_resumable_reader_nothing(start_stack: Call
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(start_stack: Callable[..., Stack]) -> None:
+def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(
+    start_stack: Callable[..., Stack],
+) -> None:
     stack = start_stack(max_running=2)
     for kill in range(KILLS):
         prompt = script(f"k{kill}", ["say", "begun"], ["wait", "never"])
-        running = [Reader(stack, prompt, resumable=bool(number)).wait_text("begun") for number in range(2)]
-        queued = [Reader(stack, prompt, resumable=bool(number)).wait_status("queued") for number in range(2)]
+        running = [
+            Reader(stack, prompt, resumable=bool(number)).wait_text("begun") for number in range(2)
+        ]
+        queued = [
+            Reader(stack, prompt, resumable=bool(number)).wait_status("queued")
+            for number in range(2)
+        ]
         killed_at = time.monotonic()
         stack.engines()[0].kill()
         for reader in running + queued:
@@ -279,8 +314,19 @@ def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(start_st
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_dirty_arbiter_cuts_no_stream_and_leaves_no_orphan(start_stack: Callable[..., Stack]) -> None:
+def test_a_killed_dirty_arbiter_cuts_no_stream_and_leaves_no_orphan(
+    start_stack: Callable[..., Stack],
+) -> None:
     stack = start_stack()
+    first = stack.engines()[0].pid
+    stack.hup()
+    wait_for(
+        lambda: (
+            [engine.pid for engine in stack.engines()] not in ([first], [])
+            and len(stack.engines()) == 1
+        ),
+        "a reload",
+    )
     for kill in range(KILLS):
         old = stack.engines()[0]
         prompt = script(f"k{kill}", ["say", "begun "], ["wait", f"go{kill}"], ["say", "ended"])
@@ -288,27 +334,41 @@ def test_a_killed_dirty_arbiter_cuts_no_stream_and_leaves_no_orphan(start_stack:
         arbiter = stack.dirty_arbiter()
         assert arbiter
         arbiter.kill()
-        wait_for(lambda: old.pid not in [engine.pid for engine in stack.engines()] or len(stack.engines()) > 1, "a new one")  # noqa: B023
+        wait_for(
+            lambda: (
+                old.pid not in [engine.pid for engine in stack.engines()]
+                or len(stack.engines()) > 1
+            ),
+            "a new one",
+        )  # noqa: B023
         stack.open_gate(f"go{kill}")
         assert reader.join().text == "begun ended"
-        wait_for(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE, "the orphan to leave")  # noqa: B023
+        wait_for(
+            lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE,
+            "the orphan to leave",
+        )  # noqa: B023
         wait_for(lambda: stack.answers(), "the new engine")
         assert f"close {old.pid}" in stack.journal()
 
 
 @pytest.mark.timeout(300)
 def test_a_killed_master_leaves_no_process_and_no_port_behind() -> None:
-    for _ in range(KILLS):
+    def kill_one(_: int) -> None:
         stack = Stack().start()
         try:
-            reader = Reader(stack, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"])).wait_text("begun")
+            reader = Reader(
+                stack, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"])
+            ).wait_text("begun")
             stack.master.kill()
-            wait_for(lambda: not stack.answers("/health"), "the port to close")  # noqa: B023
+            wait_for(lambda: not stack.answers("/health"), "the port to close")
             stack.open_gate("go")
             assert reader.join().text == "begun ended"
-            wait_for(lambda: not stack.processes(), "every process to leave")  # noqa: B023
+            wait_for(lambda: not stack.processes(), "every process to leave")
         finally:
             stack.stop()
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(kill_one, range(KILLS)))
 
 
 # Neighbours, and models that do not load
@@ -316,7 +376,9 @@ def test_a_killed_master_leaves_no_process_and_no_port_behind() -> None:
 
 def test_two_stacks_do_not_see_each_other(start_stack: Callable[..., Stack]) -> None:
     one = start_stack(runtime_dir=None)
-    reader = Reader(one, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"]), resumable=True).wait_text("begun")
+    reader = Reader(
+        one, script("a", ["say", "begun "], ["wait", "go"], ["say", "ended"]), resumable=True
+    ).wait_text("begun")
     engine = one.engines()[0].pid
     two = start_stack(runtime_dir=None)
     assert httpx.get(f"{two.url}/chat/{reader.generation_id}").status_code == 404
@@ -327,7 +389,9 @@ def test_two_stacks_do_not_see_each_other(start_stack: Callable[..., Stack]) -> 
     assert [process.pid for process in one.engines()] == [engine]
 
 
-def test_requests_that_come_while_the_model_loads_wait_for_it(start_stack: Callable[..., Stack]) -> None:
+def test_requests_that_come_while_the_model_loads_wait_for_it(
+    start_stack: Callable[..., Stack],
+) -> None:
     stack = start_stack(ready=False, before=lambda stack: (stack.script / "hold-load").touch())
     reader = Reader(stack, "good morning").wait_status("loading")
     assert httpx.get(stack.url + "/health/ready").json()["detail"] == "Not ready: loading"
@@ -335,7 +399,9 @@ def test_requests_that_come_while_the_model_loads_wait_for_it(start_stack: Calla
     assert reader.join().text == "good morning "
 
 
-def test_a_model_that_does_not_load_says_why_and_is_tried_again(start_stack: Callable[..., Stack]) -> None:
+def test_a_model_that_does_not_load_says_why_and_is_tried_again(
+    start_stack: Callable[..., Stack],
+) -> None:
     stack = start_stack(ready=False, before=lambda stack: (stack.script / "fail-load").touch())
     detail = "Not ready: failed (OSError: the weights are not there)"
     wait_for(lambda: httpx.get(stack.url + "/health/ready").json()["detail"] == detail, detail)
@@ -357,5 +423,8 @@ def test_a_model_that_kills_its_process_while_loading_is_tried_five_times_a_minu
 
     wait_for(lambda: tries() == 5, "five tries")
     # Only now is an engine up that stays: it has the tries before it on record, and waits.
-    wait_for(lambda: stack.engines() and time.time() - stack.engines()[0].create_time() > 1, "an engine that waits")
+    wait_for(
+        lambda: stack.engines() and time.time() - stack.engines()[0].create_time() > 1,
+        "an engine that waits",
+    )
     assert tries() == 5

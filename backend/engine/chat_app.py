@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backend.engine.process import EngineProcess
 
 
-class ChatApp(DirtyApp):  # type: ignore[misc]
+class ChatApp(DirtyApp):
     """The chat as an ordinary dirty app, so that gunicorn's own clients work as well:
 
         client.stream("backend.engine.chat_app:ChatApp", "generate", "hello")
@@ -63,4 +63,4 @@ class ChatApp(DirtyApp):  # type: ignore[misc]
             if "error" in event:
                 raise RuntimeError(event["error"])
             if event["token"]:
-                yield event["token"]
+                yield str(event["token"])

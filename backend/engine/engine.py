@@ -23,6 +23,7 @@ from contextlib import aclosing
 from backend import sse
 from backend.engine.backoff import LoadAttempts
 from backend.engine.log import GenerationLog, LogFull, LogStore
+from backend.engine.peers import Peers
 from backend.errors import (
     BurbleError,
     Draining,
@@ -46,6 +47,8 @@ LETTING_GO_S = (
     2  # that generators are given to run their `finally` before the model is closed under them
 )
 MIN_THOUGHTS = 3  # dots that the clients of the original example expect in "[thinking...]"
+
+Source = LoadedModel | Peers  # what a generation's items come from
 
 
 class Generation:
@@ -87,9 +90,9 @@ class Engine:
             str, Generation
         ] = {}  # queued or running, until the log has its terminal record
         self._queue: deque[Generation] = deque()
-        self._running: set[Generation] = (
-            set()
-        )  # each holds a place until the model has let go of it
+        self._running: set[Generation] = set()  # each has a place until the model has let go of it
+        self._lent: set[Generation] = set()  # each runs in another engine
+        self._peers: Peers | None = None
         self._model: LoadedModel | None = None
         self._state = "loading"
         self._reason = ""
@@ -100,8 +103,9 @@ class Engine:
 
     # Life cycle
 
-    def start(self) -> None:
-        """Begin to load the model and to watch the clocks."""
+    def start(self, peers: Peers | None = None) -> None:
+        """Begin to load the model and to watch the clocks; lend to `peers` what would have to wait here."""
+        self._peers = peers
         self._loading = asyncio.create_task(self._load())
         self._sweeping = asyncio.create_task(self._sweep())
 
@@ -164,7 +168,7 @@ class Engine:
         generation = self._live[generation_id] = Generation(generation_id, request, log)
         self._idle.clear()
         self._queue.append(generation)
-        self._admit()
+        self.admit()
         if generation.task is None and self._model is None:
             self._tell(generation, sse.loading())
         self._tell_positions()
@@ -209,21 +213,24 @@ class Engine:
             and not self._queue
         )
 
-    def _admit(self) -> None:
-        """Start who is first in line, as long as there is room."""
+    def admit(self) -> None:
+        """Start who is first in line, as long as there is room, here or in another engine."""
         while self._queue and self._model and len(self._running) < self._model.max_running:
-            generation = self._queue.popleft()
-            generation.started = generation.since = time.monotonic()
-            self._running.add(generation)
-            generation.task = asyncio.create_task(self._run(generation, self._model))
-            # Not in the task itself: one that is cancelled before its first step runs none of its own code.
-            generation.task.add_done_callback(
-                lambda _, generation=generation: self._release(generation)
-            )  # type: ignore[misc]
+            self._start(self._queue.popleft(), self._model, self._running)
+        if self._queue and self._peers and self._peers.has_place():
+            self._start(self._queue.popleft(), self._peers, self._lent)
+
+    def _start(self, generation: Generation, source: Source, places: set[Generation]) -> None:
+        generation.started = generation.since = time.monotonic()
+        places.add(generation)
+        generation.task = asyncio.create_task(self._run(generation, source))
+        # Not in the task itself: one that is cancelled before its first step runs none of its own code.
+        generation.task.add_done_callback(lambda _: self._release(generation))
 
     def _release(self, generation: Generation) -> None:
         self._running.discard(generation)
-        self._admit()
+        self._lent.discard(generation)
+        self.admit()
         self._on_change()
 
     def _tell_positions(self) -> None:
@@ -242,14 +249,19 @@ class Engine:
 
     # Running one generation
 
-    async def _run(self, generation: Generation, model: LoadedModel) -> None:
+    async def _run(self, generation: Generation, source: Source) -> None:
         """Carry what the model yields into the log, until one of them ends."""
         try:
-            self._end(generation, *await self._write(generation, model))
+            self._end(generation, *await self._write(generation, source))
         except asyncio.CancelledError:
             pass  # by `_end`, which has written the terminal record
         except LogFull:
             self._end(generation, *self._finish(generation, "length"))
+        except QueueFull:
+            # The place in another engine was taken meanwhile; here it is still the first in line.
+            if generation.id in self._live:
+                generation.task = None
+                self._queue.appendleft(generation)
         except BurbleError as error:
             self._end(generation, sse.failure(error))
         except Exception:
@@ -257,13 +269,13 @@ class Engine:
             LOGGER.exception("The model failed in generation %s", generation.id)
             self._end(generation, sse.failure(ModelError()))
 
-    async def _write(self, generation: Generation, model: LoadedModel) -> list[bytes]:
+    async def _write(self, generation: Generation, source: Source) -> list[bytes]:
         """Translate each item to its event. Returns the frames that end the log."""
         log, append = generation.log, generation.log.append
         thoughts = 0  # pieces of the thinking that is open; 0: none is
         end = End()
         turn = TURN
-        async with aclosing(model.stream(generation.request)) as items:  # type: ignore[type-var]
+        async with aclosing(source.stream(generation.request)) as items:  # type: ignore[type-var]
             async for item in items:
                 if item.__class__ is str and not thoughts:
                     append(sse.token(item))
@@ -279,7 +291,9 @@ class Engine:
         self._close_thinking(log, thoughts)
         return self._finish(generation, end.finish_reason, end)
 
-    def _write_item(self, generation: Generation, item: Item, thoughts: int) -> int:
+    def _write_item(
+        self, generation: Generation, item: str | Delta | Prefill, thoughts: int
+    ) -> int:
         """Write anything but a plain token; return the number of thoughts that are open after it."""
         log = generation.log
         if isinstance(item, Prefill):
@@ -356,7 +370,7 @@ class Engine:
             attempts.succeeded()
             LOGGER.info("The model %s is loaded", self._settings.model)
             self._set_state("ready")
-            self._admit()
+            self.admit()
             return
 
     async def _sweep(self) -> None:

@@ -16,14 +16,15 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvloop
 
 from backend import sse
 from backend.engine.engine import Engine
 from backend.engine.log import GenerationLog
+from backend.engine.peers import Peers
 from backend.engine.server import EngineServer
-from backend.errors import ModelError
 from backend.link import WINDOW_BYTES, GenerationRequest
 from backend.runtime import private_folder
 from backend.settings import Settings
@@ -111,8 +112,17 @@ class EngineProcess:
         )
         self._server = EngineServer(self._engine, folder)
         await self._server.start()
-        self._engine.start()
+        self._engine.start(await self._find_peers(folder))
         self._watching = asyncio.create_task(self._watch_parent())
+
+    async def _find_peers(self, folder: Path) -> Peers | None:
+        if self._settings.dirty_workers == 1:
+            return None
+        peers = Peers(
+            folder, self._engine.key, self._settings.keep_alive, lambda: self._engine.admit()
+        )
+        await peers.open()
+        return peers
 
     async def _stop(self, limit_s: float) -> None:
         await self._engine.drain(limit_s)
@@ -123,7 +133,7 @@ class EngineProcess:
         while os.getppid() == self._parent:
             await asyncio.sleep(PARENT_CHECK_S)
         LOGGER.warning("The dirty arbiter is gone; this worker leaves as well")
-        self._leave()
+        await self._leave()
 
     def _retire(self) -> None:
         self._retiring = asyncio.create_task(self._drain_and_leave())
@@ -132,10 +142,13 @@ class EngineProcess:
         await self._engine.drain(None)
         await self._engine.unload()
         await self._engine.everything_read()
-        self._leave()
+        await self._leave()
 
-    def _leave(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+    async def _leave(self) -> None:
+        # More than once: gunicorn's worker forgets a SIGTERM that comes before its own loop runs.
+        while True:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(1)
 
     def _soon(self, callback: object) -> None:
         self._loop.call_soon_threadsafe(callback)  # type: ignore[arg-type]

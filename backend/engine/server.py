@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -190,7 +189,7 @@ class EngineServer:
         self._server = await loop.create_unix_server(
             lambda: Connection(self._engine, self._connections), str(unnamed), backlog=128
         )
-        os.replace(unnamed, self._path)
+        unnamed.replace(self._path)
 
     def announce(self) -> None:
         """Tell every HTTP worker the engine's state, once for all changes of this turn of the loop."""

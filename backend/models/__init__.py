@@ -79,7 +79,7 @@ class LoadedModel:
         if inspect.iscoroutinefunction(model.generate):
             raise TypeError("generate must be a generator or an async generator: it has to yield")
         default = MAX_RUNNING_ASYNC if self._asynchronous else MAX_RUNNING_SYNC
-        self.max_running: int = max_running or getattr(model, "max_running", default)
+        self.max_running: int = max_running or getattr(model, "max_running", None) or default
         first, *rest = inspect.signature(model.generate).parameters.values()
         self._wants_messages = first.name == "messages"
         self._keywords = {parameter.name for parameter in rest}

@@ -1,0 +1,73 @@
+"""The other engines of the stack, as a place to run what waits in this one's line.
+
+HTTP workers send a generation to an engine that has room. But one that had to wait must not go on waiting when another
+engine falls idle meanwhile: then its engine borrows the other's model, and keeps the log, the id and the readers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from backend import sse
+from backend.engine_client import EngineClient
+from backend.errors import by_code
+from backend.link import GenerationRequest
+from backend.models import Delta, End, Item, Prefill
+
+
+class Peers:
+    """Looks like a loaded model to the engine; `on_news` is called when a place may have become free."""
+
+    def __init__(
+        self, folder: Path, own_key: str, keep_alive_s: float, on_news: Callable[[], None]
+    ) -> None:
+        self._client = EngineClient(folder, keep_alive_s, own_key)
+        self._on_news = on_news
+        self._watching: asyncio.Task[None]
+
+    async def open(self) -> None:
+        """Look out for other engines from now on."""
+        await self._client.open()
+        self._watching = asyncio.create_task(self._watch())
+
+    def has_place(self) -> bool:
+        return self._client.has_place()
+
+    async def stream(self, request: GenerationRequest) -> AsyncIterator[Item]:
+        """Generate on another engine. Raises `QueueFull` before the first item when its place was taken meanwhile."""
+        stream = await self._client.lend({**request, "resumable": False})
+        try:
+            rest = b""
+            while data := await stream.read():
+                whole, separator, rest = (rest + data).rpartition(b"\n\n")
+                for event in sse.decode(whole + separator):
+                    if item := to_item(event):
+                        yield item
+        finally:
+            stream.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await self._client.news()
+            self._on_news()
+
+
+def to_item(event: dict[str, object]) -> Item | None:
+    """Turn an event back into what the model yielded; None for one that the engine made. Raises what it reports."""
+    match event:
+        case {"error": {"code": str(code), "message": str(message)}}:
+            raise by_code(code)(message)
+        case {
+            "finish_reason": str(reason),
+            "usage": {"prompt_tokens": int(prompt), "completion_tokens": int(completion)},
+        }:
+            return End(reason, prompt, completion)
+        case {"status": "prefill", "done": int(done), "total": int(total)}:
+            return Prefill(done, total)
+        case {"thinking": str(thinking)}:
+            return Delta(thinking=thinking) if thinking else None
+        case {"token": str(token)}:
+            return token or None
+    return None
