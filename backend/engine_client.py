@@ -26,7 +26,9 @@ from backend.errors import (
 from backend.link import EngineState, FrameDecoder, GenerationRequest, frame, json_frame
 
 SCAN_S = 0.2  # how often the runtime folder is looked at
-ENGINE_WAIT_S = 10.0  # how long a request waits for an engine when there is none, as between a crash and its replacement
+ENGINE_WAIT_S = (
+    10.0  # how long a request waits when there is no engine, as between a crash and the replacement
+)
 GENERATION_ID = re.compile(r"[0-9a-f]{40}")
 
 

@@ -15,8 +15,8 @@ from backend.engine_client import Stream
 class EventStream(Response):
     """Passes on what the engine sends as it comes, and stops reading the moment the client is gone.
 
-    Leaner than Starlette's `StreamingResponse`, and that is why it exists: no task group and no generator between a token
-    and the socket.
+    Leaner than Starlette's `StreamingResponse`, and that is why it exists: no task group and no generator between a
+    token and the socket.
     """
 
     def __init__(self, stream: Stream) -> None:

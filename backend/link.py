@@ -6,13 +6,13 @@ numbers the streams, each number once; stream 0 is the link itself.
     HTTP worker → engine                            engine → HTTP worker
     START   JSON: a `GenerationRequest`             OPENED   JSON {"id": …}; an ATTACH: also {"complete": bool}
     ATTACH  JSON {"id": …, "after": position}       REFUSED  JSON of a `BurbleError`; the stream is over
-    STOP    JSON {"id": …}                          DATA     bytes of events, cut anywhere
+    STOP    JSON {"id": …}                          DATA     events, whole ones
     WINDOW  u32: so many bytes were consumed        END      the log is finished and was sent whole
     DETACH  nobody reads this stream any more       STATE    JSON of an `EngineState`, on stream 0
 
 START, ATTACH and STOP each open a stream and are answered by OPENED or REFUSED (after STOP nothing follows).
-The engine sends at most `WINDOW_BYTES` more than the other side said it consumed: a stream whose reader stands still
-costs that much, and its cursor waits in the log.
+The engine sends at most `WINDOW_BYTES` more than the other side said it consumed (and at least one event): a stream
+whose reader stands still costs that much, and its cursor waits in the log.
 """
 
 from __future__ import annotations

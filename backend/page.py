@@ -29,7 +29,7 @@ class PageFiles(StaticFiles):
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page at `/` and the API's page at `/docs`; all their URLs are relative, so both work below a subpath."""
+    """Serve the page at `/` and the API's page at `/docs`; their URLs are relative, so both work below a subpath."""
 
     async def index() -> Response:
         return FileResponse(FRONTEND / "index.html", headers=REVALIDATE)

@@ -59,7 +59,7 @@ def install_in_dirty_arbiter(arbiter: Any) -> None:
 
 
 class Reload:
-    """Replaces the dirty workers. One reload at a time: a second HUP takes the place of a first that still waits for its model."""
+    """Replaces the dirty workers, one reload at a time: a second HUP takes over from one that waits for its model."""
 
     def __init__(self, arbiter: Any) -> None:
         self._arbiter = arbiter
@@ -100,7 +100,7 @@ class Reload:
             await asyncio.sleep(0.1)
 
     def _retire(self, pid: int) -> None:
-        """Take a worker off the arbiter's books, so that it is neither counted nor timed nor killed, and let it finish."""
+        """Take a worker off the arbiter's books, so that it is neither counted nor timed nor killed; let it finish."""
         arbiter = self._arbiter
         if arbiter.workers.pop(pid, None) is None:
             return  # died meanwhile

@@ -1,4 +1,4 @@
-"""The runtime folder, where the processes of one stack find each other: private to the user, named after the address."""
+"""The runtime folder, where the processes of one stack find each other: private, and named after the address."""
 
 from __future__ import annotations
 

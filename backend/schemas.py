@@ -1,4 +1,4 @@
-"""What clients send and get: the JSON bodies of the API, and the events of a stream as the API's page documents them."""
+"""What clients send and get: the JSON bodies of the API, and the events of a stream as the API's page shows them."""
 
 from __future__ import annotations
 
@@ -127,6 +127,6 @@ EVENT_EXAMPLES = {
     },
     "failure": {
         "summary": "A failure: the stream ends without [DONE]",
-        "value": 'data: {"error": {"code": "engine_lost", "message": "The process that was writing this answer is gone."}}\n\n',
+        "value": 'data: {"error": {"code": "timeout", "message": "The model was silent for too long."}}\n\n',
     },
 }

@@ -126,7 +126,7 @@ class Settings(BaseSettings):
 
 
 def misspelt_variables() -> list[str]:
-    """Say, one sentence each, which `BURBLE_…` environment variables name no option: a typo must not pass in silence."""
+    """Say which `BURBLE_…` environment variables name no option, a sentence each: a typo must not pass in silence."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     sentences = []
     for name in sorted(os.environ):

@@ -28,10 +28,11 @@ def token(text: str) -> bytes:
 
 def event(data: dict[str, Any]) -> bytes:
     """Frame one event of any other kind."""
+    text = json.dumps(data, ensure_ascii=False)
     try:
-        return b"data: %b\n\n" % json.dumps(data, ensure_ascii=False).encode()
+        return b"data: %b\n\n" % text.encode()
     except UnicodeEncodeError:
-        return b"data: %b\n\n" % json.dumps(data).encode()
+        return b"data: %b\n\n" % _well_formed(text).encode()
 
 
 def thinking_begin() -> bytes:

@@ -1,1 +1,1 @@
-"""The engine: what lives in the dirty worker. A generation is an append-only log; every connection is a cursor on it."""
+"""The engine, in the dirty worker: a generation is an append-only log, every connection a cursor on it."""

@@ -1,7 +1,8 @@
 """The dirty app: gunicorn's door to the engine.
 
 gunicorn imports this module once, in its master, and every dirty worker inherits it; a reload never replaces it. So it
-holds nothing but the door: what is behind it is imported in `init`, in the new process, from the files as they are then.
+holds nothing but the door: what is behind it is imported in `init`, in the new process, from the files as they are
+then.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from backend.errors import (
     UnknownGeneration,
 )
 from backend.link import EngineState, GenerationRequest
-from backend.models import Delta, End, Item, LoadedModel, Prefill, load_model
+from backend.models import Delta, End, LoadedModel, Prefill, load_model
 from backend.settings import Settings
 
 LOGGER = logging.getLogger("gunicorn.error.engine")
@@ -176,7 +176,10 @@ class Engine:
         return generation
 
     def attach(self, generation_id: str, after: int) -> tuple[GenerationLog, int]:
-        """Return a log and the offset of the event after position `after`. Raises `UnknownGeneration`, `InvalidPosition`."""
+        """Return a log, and the offset of the event after position `after`.
+
+        Raises `UnknownGeneration`, also for a log that is not resumable, or `InvalidPosition`.
+        """
         log = self._logs.get(generation_id)
         if log is None or not log.numbered:
             raise UnknownGeneration
@@ -234,7 +237,7 @@ class Engine:
         self._on_change()
 
     def _tell_positions(self) -> None:
-        """Tell each one in line its place, where that has changed; before the model is there no place means anything."""
+        """Tell each one in line its place, where that has changed; while the model loads no place means anything."""
         if self._model:
             for position, generation in enumerate(list(self._queue), 1):
                 if generation.position != position:
@@ -254,7 +257,8 @@ class Engine:
         try:
             self._end(generation, *await self._write(generation, source))
         except asyncio.CancelledError:
-            pass  # by `_end`, which has written the terminal record
+            # By `_end`, which has written the terminal record; if not, the model cancelled itself.
+            self._end(generation, sse.failure(ModelError()))
         except LogFull:
             self._end(generation, *self._finish(generation, "length"))
         except QueueFull:
@@ -264,7 +268,7 @@ class Engine:
                 self._queue.appendleft(generation)
         except BurbleError as error:
             self._end(generation, sse.failure(error))
-        except Exception:
+        except (Exception, SystemExit):
             # The model is somebody else's code and may raise anything; its text is for the log, not for the user.
             LOGGER.exception("The model failed in generation %s", generation.id)
             self._end(generation, sse.failure(ModelError()))
@@ -354,7 +358,7 @@ class Engine:
             await attempts.wait()
             try:
                 self._model = await load_model(self._settings)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 # Whatever the model's own code raises: it is reported where the operator looks, and tried again.
                 LOGGER.exception("The model %s could not be loaded", self._settings.model)
                 self._reason = f"{type(error).__name__}: {error}"

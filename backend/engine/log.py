@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable
 
 
@@ -83,8 +84,18 @@ class GenerationLog:
         return self._ends[position - 1] if position else 0
 
     def read(self, offset: int, limit: int) -> bytearray:
-        """Return what follows `offset`, at most `limit` bytes; empty when the reader has everything so far."""
-        return self._bytes[offset : offset + limit]
+        """Return the events that follow `offset`: whole ones, and as many as `limit` bytes hold, but one at least.
+
+        Nothing when the reader has everything so far, or the limit is 0 or less.
+        """
+        if limit <= 0:
+            return bytearray()
+        end = len(self._bytes)
+        if end - offset > limit:
+            next_event = bisect_right(self._ends, offset)
+            last_within = bisect_right(self._ends, offset + limit) - 1
+            end = self._ends[max(next_event, last_within)]
+        return self._bytes[offset:end]
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Call `wake` after each append and at the end; it must not read, only note that there is something to read."""

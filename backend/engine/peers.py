@@ -39,10 +39,8 @@ class Peers:
         """Generate on another engine. Raises `QueueFull` before the first item when its place was taken meanwhile."""
         stream = await self._client.lend({**request, "resumable": False})
         try:
-            rest = b""
             while data := await stream.read():
-                whole, separator, rest = (rest + data).rpartition(b"\n\n")
-                for event in sse.decode(whole + separator):
+                for event in sse.decode(data):
                     if item := to_item(event):
                         yield item
         finally:

@@ -1,8 +1,8 @@
 """The engine as a guest in a dirty worker: a thread with an event loop of its own, and the signals that end it.
 
 - SIGTERM (gunicorn's; by way of `DirtyApp.close`) drains for `dirty_graceful_timeout` seconds at most.
-- SIGUSR2 (from `backend/reloading.py`) retires the engine: it takes nothing new, and leaves once everything that it holds has been
-  finished and read, however long that takes.
+- SIGUSR2 (from `backend/reloading.py`) retires the engine: it takes nothing new, and leaves once everything that it
+  holds has been finished and read, however long that takes.
 - A parent that is gone, the dirty arbiter or the master above it, is taken for a SIGTERM: gunicorn leaves such workers
   running for ever, each with a model in memory.
 """
@@ -81,14 +81,13 @@ class EngineProcess:
 
         generation_id, log = asyncio.run_coroutine_threadsafe(open_log(), self._loop).result()
         try:
-            offset, rest, finished = 0, b"", False
+            offset, finished = 0, False
             while not finished:
                 chunk, finished = asyncio.run_coroutine_threadsafe(
                     read(log, offset), self._loop
                 ).result()
                 offset += len(chunk)
-                whole, separator, rest = (rest + chunk).rpartition(b"\n\n")
-                yield from sse.decode(whole + separator)
+                yield from sse.decode(chunk)
                 if chunk:
                     finished = False
                 elif not finished:

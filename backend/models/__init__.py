@@ -94,7 +94,11 @@ class LoadedModel:
                 raise InvalidRequest(message, errors=[{"field": name, "message": message}])
 
     def stream(self, request: GenerationRequest) -> AsyncIterator[Item]:
-        """Start a generation. Close the iterator (`aclosing`) to stop it: that returns once the model has let go."""
+        """Start a generation. Close the iterator (`aclosing`) to stop it: that returns once the model has let go.
+
+        Raises what `check` raises: a generation may have been admitted before the model was there to ask.
+        """
+        self.check(request)
         keywords = dict(request["sampling"])
         if self._accepts("thinking"):
             keywords["thinking"] = request["thinking"]
@@ -118,11 +122,12 @@ class LoadedModel:
     async def _in_thread(self, generate: Callable[[], Any]) -> AsyncIterator[Item]:
         """Iterate a synchronous generator in a thread of its own, and hand over what it yields in batches."""
         loop = asyncio.get_running_loop()
-        items: deque[Item | None] = deque()  # None: there are no more
+        no_more = End()
+        items: deque[Item] = deque()
         something = asyncio.Event()
         stopped = threading.Event()
 
-        def put(item: Item | None) -> None:
+        def put(item: Item) -> None:
             items.append(item)
             if (
                 len(items) == 1
@@ -137,7 +142,7 @@ class LoadedModel:
                             return
                         put(item)
             finally:
-                put(None)
+                put(no_more)
 
         thread = loop.run_in_executor(self._threads, run)
         try:
@@ -146,7 +151,7 @@ class LoadedModel:
                 something.clear()
                 while items:
                     item = items.popleft()
-                    if item is None:
+                    if item is no_more:
                         await thread  # raises what the model raised
                         return
                     yield item

@@ -1,4 +1,4 @@
-"""The simulated model: canned answers at a human pace. It needs nothing, so that everything else can be tried at once."""
+"""The simulated model: canned answers at a human pace. It needs nothing, so all else can be tried at once."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ THOUGHTS = [
     "I will pick it and say it word by word.",
 ]
 
-# A token is a word with the white space after it, so that the joined tokens are the text again; the first may be white space alone.
+# A token is a word with the white space after it, so that the joined tokens are the text again; only the first may
+# be white space alone.
 TOKEN = re.compile(r"\S+\s*|\s+")
 
 
@@ -94,7 +95,7 @@ class SimulatedModel:
 
     def init(self) -> None:
         if self._reply_file:
-            self._file_tokens = TOKEN.findall(self._reply_file.read_text(encoding="utf-8"))
+            self._file_tokens = TOKEN.findall(self._reply_file.read_bytes().decode())
 
     async def generate(
         self,

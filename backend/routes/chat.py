@@ -20,7 +20,7 @@ def _problem(description: str) -> dict[str, Any]:
 
 
 EVENTS: dict[str, Any] = {
-    "description": "The answer as it is written. Every line is empty or begins with `data: ` (and `id: ` when resumable).",
+    "description": "The answer as it is written. Every line is empty or begins with `data: `; resumable: or `id: `.",
     "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": EVENT_EXAMPLES}},
     "headers": {
         "X-Generation-Id": {
