@@ -119,8 +119,12 @@ class Engine:
             LOGGER.warning(
                 "%d generations were cut off: they took longer than %s s", len(self._live), limit_s
             )
-            for generation in list(self._live.values()):
-                self._end(generation, sse.failure(Shutdown()))
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """End all that is there with `shutdown`."""
+        for generation in list(self._live.values()):
+            self._end(generation, sse.failure(Shutdown()))
 
     async def unload(self) -> None:
         """Let the drained engine's model free what it holds; the logs stay."""

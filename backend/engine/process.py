@@ -1,6 +1,7 @@
 """The engine as a guest in a dirty worker: a thread with an event loop of its own, and the signals that end it.
 
-- SIGTERM (gunicorn's; by way of `DirtyApp.close`) drains for `dirty_graceful_timeout` seconds at most.
+- SIGTERM (gunicorn's) drains for `dirty_graceful_timeout` seconds at most; SIGINT (Ctrl+C) and SIGQUIT end what runs
+  at once. Either way every stream gets its terminal event.
 - SIGUSR2 (from `backend/reloading.py`) retires the engine: it takes nothing new, and leaves once everything that it
   holds has been finished and read, however long that takes.
 - A parent that is gone, the dirty arbiter or the master above it, is taken for a SIGTERM: gunicorn leaves such workers
@@ -15,8 +16,9 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import uvloop
 
@@ -34,6 +36,9 @@ LOGGER = logging.getLogger("gunicorn.error.engine")
 PARENT_CHECK_S = 0.5
 # What closing may take beyond draining (the last writes, the model's own close) before the process ends regardless.
 CLOSING_S = 5
+# gunicorn's worker ends with its main thread, which waits for a connection of the arbiter's that never closes, from
+# Python 3.12 on and once gunicorn's own dirty client was used (dirty/worker.py, `_run_async`).
+MAIN_THREAD_S = 1
 
 
 class EngineProcess:
@@ -45,6 +50,7 @@ class EngineProcess:
         self._parent = os.getppid()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._started = threading.Event()
+        self._stopping: asyncio.Task[None] | None = None
         self._engine: Engine
         self._server: EngineServer
 
@@ -53,15 +59,24 @@ class EngineProcess:
         self._thread.start()
         self._started.wait()
         signal.signal(signal.SIGUSR2, lambda *_: self._soon(self._retire))
+        self._also_on(signal.SIGTERM, self._begin_to_stop)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            self._also_on(number, self._stop_at_once)
 
     def stop(self) -> None:
         """Drain, close the model, and return; at the latest `dirty_graceful_timeout` and a few seconds from now."""
-        limit_s = self._settings.dirty_graceful_timeout
-        last_resort = threading.Timer(limit_s + CLOSING_S, lambda: os._exit(1))
-        last_resort.daemon = True
-        last_resort.start()
-        asyncio.run_coroutine_threadsafe(self._stop(limit_s), self._loop).result()
-        last_resort.cancel()
+        asyncio.run_coroutine_threadsafe(self._stopped(), self._loop).result()
+
+    def _also_on(self, number: signal.Signals, callback: Callable[[], object]) -> None:
+        """Call `callback` in the engine's thread when the signal comes, after gunicorn's own handler."""
+        gunicorn_handler = signal.getsignal(number)
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            if callable(gunicorn_handler):
+                gunicorn_handler(number, frame)
+            self._soon(callback)
+
+        signal.signal(number, handler)
 
     def events(self, request: GenerationRequest) -> Iterator[dict[str, object]]:
         """Generate, and yield each event as it comes; closing the iterator stops the model.
@@ -123,16 +138,34 @@ class EngineProcess:
         await peers.open()
         return peers
 
-    async def _stop(self, limit_s: float) -> None:
+    def _begin_to_stop(self) -> asyncio.Task[None]:
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        return self._stopping
+
+    def _stop_at_once(self) -> None:
+        self._begin_to_stop()
+        self._engine.cut_off()
+
+    async def _stopped(self) -> None:
+        await self._begin_to_stop()
+
+    async def _stop(self) -> None:
+        limit_s = self._settings.dirty_graceful_timeout
+        last_resort = threading.Timer(limit_s + CLOSING_S, os._exit, [1])
+        last_resort.daemon = True
+        last_resort.start()
         await self._engine.drain(limit_s)
         await self._server.close()
         await self._engine.unload()
+        last_resort.cancel()
+        self._loop.call_later(MAIN_THREAD_S, os._exit, 0)
 
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:
             await asyncio.sleep(PARENT_CHECK_S)
         LOGGER.warning("The dirty arbiter is gone; this worker leaves as well")
-        await self._leave()
+        self._leave()
 
     def _retire(self) -> None:
         self._retiring = asyncio.create_task(self._drain_and_leave())
@@ -141,13 +174,10 @@ class EngineProcess:
         await self._engine.drain(None)
         await self._engine.unload()
         await self._engine.everything_read()
-        await self._leave()
+        self._leave()
 
-    async def _leave(self) -> None:
-        # More than once: gunicorn's worker forgets a SIGTERM that comes before its own loop runs.
-        while True:
-            os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(1)
+    def _leave(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    def _soon(self, callback: object) -> None:
-        self._loop.call_soon_threadsafe(callback)  # type: ignore[arg-type]
+    def _soon(self, callback: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(callback)
