@@ -55,7 +55,7 @@ class Generation:
     """One answer on its way: what was asked, its log, and who still reads it."""
 
     __slots__ = (
-        "id", "last_seen", "log", "position", "readers", "request", "since", "started", "task", "tokens", "unread_since"
+        "ended", "id", "last_seen", "log", "position", "readers", "request", "since", "started", "task", "tokens", "unread_since"
     )  # fmt: skip
 
     def __init__(self, generation_id: str, request: GenerationRequest, log: GenerationLog) -> None:
@@ -67,6 +67,7 @@ class Generation:
         self.tokens = 0  # pieces of answer text so far
         self.readers = 0
         now = time.monotonic()
+        self.ended = 0.0
         self.unread_since = now
         self.started = now
         # The watchdog's notes: how long the log was when it last looked, and since when it has been that long.
@@ -77,14 +78,22 @@ class Generation:
 class Engine:
     """Generations of one loaded model, bounded in number, time and memory.
 
-    `key` is the beginning of every id that this engine hands out: it tells the HTTP workers whose it is.
+    `key` is the beginning of every id that this engine hands out: it tells the HTTP workers whose it is. `on_change` is
+    called when `state()` may have changed, and `on_stuck` when every place is held by a model that does not let go.
     All methods belong to the event loop that runs `start`.
     """
 
-    def __init__(self, settings: Settings, key: str, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        key: str,
+        on_change: Callable[[], object],
+        on_stuck: Callable[[], object] = lambda: None,
+    ) -> None:
         self.key = key
         self._settings = settings
         self._on_change = on_change
+        self._on_stuck = on_stuck
         self._logs = LogStore(int(settings.log_max_mb * 1024 * 1024), settings.log_ttl)
         self._live: dict[
             str, Generation
@@ -344,6 +353,7 @@ class Engine:
         if self._live.pop(generation.id, None) is None:
             return
         generation.log.finish(*frames)
+        generation.ended = time.monotonic()
         self._logs.close(generation.id)
         if generation.task is None:
             self._queue.remove(generation)
@@ -390,6 +400,7 @@ class Engine:
                 self._check_clocks(generation, now)
             self._tell_positions()
             self._logs.expire()
+            self._check_places(now)
 
     def _check_clocks(self, generation: Generation, now: float) -> None:
         settings = self._settings
@@ -402,6 +413,14 @@ class Engine:
                 self._end(generation, *self._finish(generation, "length"))
         if not generation.readers and now - generation.unread_since > settings.resume_grace:
             self._end(generation, *self._finish(generation, "cancelled"))
+
+    def _check_places(self, now: float) -> None:
+        """Give up once no place is left but those of ended generations whose model, in a thread say, never returns."""
+        limit_s = self._settings.dirty_timeout
+        stuck = sum(g.log.finished and now - g.ended > limit_s for g in self._running)
+        if self._state == "ready" and self._model and stuck >= self._model.max_running:
+            LOGGER.critical("The model does not let go of %d generations", stuck)
+            self._on_stuck()
 
     def _set_state(self, state: str) -> None:
         if self._state != "draining":

@@ -122,7 +122,10 @@ class EngineProcess:
     async def _start(self) -> None:
         folder = private_folder(self._settings.runtime_path)
         self._engine = Engine(
-            self._settings, key=secrets.token_hex(4), on_change=lambda: self._server.announce()
+            self._settings,
+            key=secrets.token_hex(4),
+            on_change=lambda: self._server.announce(),
+            on_stuck=self._stop_at_once,
         )
         self._server = EngineServer(self._engine, folder)
         await self._server.start()
