@@ -88,6 +88,11 @@ class Worker(UvicornWorker):
         finally:
             beating.cancel()
 
+    def _install_sigquit_handler(self) -> None:
+        # uvicorn-worker's own handler stops nothing: the master would wait for its time limit, and kill.
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGQUIT, signal.raise_signal, signal.SIGINT)
+
     async def _beat(self) -> None:
         """Report to the master, also while the last streams of a restart run out, which uvicorn's own report does not.
 

@@ -294,7 +294,11 @@ def test_what_a_machine_makes_for_itself_stays_out_of_the_repository(made: str) 
 
 def just(*arguments: str) -> str:
     return subprocess.run(
-        ["just", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+        [Path(sys.executable).with_name("just"), *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     ).stdout
 
 

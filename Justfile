@@ -1,0 +1,64 @@
+# Everything runs in the project's own environment (.venv), which uv makes and keeps up to date. uv tells the
+# programs that it starts where it lies itself.
+
+uv := quote(env("UV", "uv"))
+run := uv + " run --quiet"
+
+# Exact, because a new compiler finds new things to complain about.
+
+typescript := "7.0.2"
+
+set positional-arguments
+
+[private]
+default:
+    @{{ quote(just_executable()) }} --list --unsorted
+
+# Serve the chat; the settings are environment variables or lines of .env
+up:
+    exec {{ run }} gunicorn -c gunicorn_conf.py
+
+# The page needs no such help: it is served as it lies on the disk. A restart gives running answers a second to finish.
+
+# Serve the chat and start the back end afresh whenever its code changes
+dev:
+    exec env BURBLE_DIRTY_GRACEFUL_TIMEOUT="${BURBLE_DIRTY_GRACEFUL_TIMEOUT:-1}" {{ run }} watchfiles \
+        --filter python --ignore-paths backend/tests --sigint-timeout 60 \
+        'gunicorn -c gunicorn_conf.py' backend gunicorn_conf.py
+
+# Run every test (arguments go to pytest)
+test *args:
+    {{ run }} pytest "$@"
+
+# Run the tests of the whole stack in a browser (arguments go to pytest)
+e2e *args:
+    {{ run }} pytest e2e "$@"
+
+# Check format, style and types, of the page's code too where Node.js is installed
+lint:
+    {{ run }} ruff format --check
+    {{ run }} ruff check
+    {{ run }} mypy
+    @if command -v npx >/dev/null; then \
+        npx --yes --package typescript@{{ typescript }} tsc -p frontend/jsconfig.json; \
+    else \
+        echo "Node.js is not installed: the types of the page's code were not checked."; \
+    fi
+
+# Format the code and mend what can be mended by machine
+format:
+    {{ run }} ruff check --fix
+    {{ run }} ruff format
+
+# Measure (arguments go to the benchmark; --help lists them)
+bench *args:
+    {{ run }} python -m bench "$@"
+
+# Pin every package that is deployed, by version and hash, at its newest
+lock:
+    {{ uv }} pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+        --custom-compile-command "just lock" --output-file requirements.lock pyproject.toml
+
+# Serve the chat from a container
+docker-up:
+    docker compose up --build
