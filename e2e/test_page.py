@@ -1,0 +1,785 @@
+"""The page in a real browser, against the real stack: what its readers see, and what they never may."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import random
+import re
+import socket
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, expect
+
+from backend.models import simulated
+from e2e.chat_page import ChatPage
+from e2e.stack import Stack, wait_for
+
+StartStack = Callable[..., Stack]
+OpenChat = Callable[..., ChatPage]
+
+
+def script(name: str, *steps: list[Any]) -> str:
+    return json.dumps({"name": name, "steps": steps})
+
+
+@pytest.fixture
+def open_chat(context: BrowserContext) -> Iterator[OpenChat]:
+    """Open the page in a new tab; at the end of the test no tab may have had a fault."""
+    chats: list[ChatPage] = []
+
+    def open_tab(url: str, *, in_context: BrowserContext | None = None) -> ChatPage:
+        chats.append(ChatPage((in_context or context).new_page(), url + "/"))
+        return chats[-1].open()
+
+    yield open_tab
+    assert [chat.faults for chat in chats] == [[] for _ in chats]
+
+
+@pytest.fixture
+def chat(open_chat: OpenChat, stack: Stack) -> ChatPage:
+    """A tab at the stack with the scripted model."""
+    return open_chat(stack.url)
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "reply"),
+    [
+        ("Hello!", simulated.GREETING),
+        ("Explain how this works", simulated.EXPLANATION),
+        ("What is streaming?", simulated.STREAMING),
+        ("Show me some code", simulated.CODE),
+    ],
+)
+def test_each_suggestion_gets_the_answer_that_it_names(
+    suggestion: str, reply: str, open_chat: OpenChat, simulated_stack: Stack
+) -> None:
+    chat = open_chat(simulated_stack.url)
+    chat.button(suggestion).click()
+    expect(chat.questions).to_have_text(suggestion)
+    chat.wait_answer(reply)
+    chat.wait_finished()
+    expect(chat.composer).to_be_focused()
+
+
+def test_text_shows_while_it_is_written(chat: ChatPage, stack: Stack) -> None:
+    chat.send(script("a", ["say", "One"], ["say", " "], ["wait", "grow"], ["say", "two."]))
+    chat.wait_answer("One ")
+    chat.wait_streaming()
+    expect(chat.status).to_have_text("Answering…")
+    stack.open_gate("grow")
+    chat.wait_answer("One two.")
+    chat.wait_finished()
+    expect(chat.status).to_have_text("The answer is complete.")
+
+
+def test_the_whole_conversation_is_sent_without_what_was_thought(chat: ChatPage) -> None:
+    first = script("a", ["think", "Hm. "], ["say", "Yes."])
+    chat.think.check()
+    chat.send(first)
+    chat.wait_answer("Yes.")
+    chat.wait_finished()
+    chat.think.uncheck()
+    with chat.page.expect_request("**/chat") as sent:
+        chat.send("And again?")
+    assert sent.value.post_data_json == {
+        "messages": [
+            {"role": "user", "content": first},
+            {"role": "assistant", "content": "Yes."},
+            {"role": "user", "content": "And again?"},
+        ],
+        "thinking": False,
+        "resumable": True,
+    }
+    chat.wait_answer("And again? ")
+
+
+def test_thinking_is_open_while_it_lasts_and_then_belongs_to_the_reader(
+    chat: ChatPage, stack: Stack
+) -> None:
+    chat.think.check()
+    steps = [["think", "First this, "], ["wait", "t1"], ["think", "then that."], ["wait", "t2"]]
+    chat.send(script("a", *steps, ["say", "So "], ["wait", "t3"], ["say", "it is."]))
+    expect(chat.thinking.locator("summary")).to_have_text("Thinking…")
+    expect(chat.thinking.locator(".thinking-text")).to_have_text("First this,")
+    expect(chat.thinking).to_have_attribute("open", "")
+    chat.thinking.evaluate("element => element.mark = 'the same'")
+    stack.open_gate("t1")
+    expect(chat.thinking.locator(".thinking-text")).to_have_text("First this, then that.")
+    stack.open_gate("t2")
+    chat.wait_answer("So ")
+    expect(chat.thinking.locator("summary")).to_have_text(re.compile(r"Thought for \d+ s"))
+    expect(chat.thinking).not_to_have_attribute("open", "")
+    chat.thinking.locator("summary").click()
+    stack.open_gate("t3")
+    chat.wait_answer("So it is.")
+    chat.wait_finished()
+    expect(chat.thinking).to_have_attribute("open", "")
+    assert chat.thinking.evaluate("element => element.mark") == "the same"
+
+
+def test_what_looks_like_html_is_text(chat: ChatPage) -> None:
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>\n&amp; <b>bold</b>"
+    chat.send(script("a", ["say", hostile]))
+    chat.wait_answer(hostile)
+    assert chat.answer.locator("img, script, b").count() == 0
+
+
+# Waiting
+
+
+def test_the_place_in_the_line_is_shown(open_chat: OpenChat, start_stack: StartStack) -> None:
+    stack = start_stack(max_running=1)
+    first, second, third = (open_chat(stack.url) for _ in range(3))
+    first.send(script("a", ["say", "first"], ["wait", "a"]))
+    first.wait_answer("first")
+    second.send(script("b", ["say", "second"]))
+    second.wait_waiting("Waiting in line, 1st")
+    third.send(script("c", ["say", "third"]))
+    third.wait_waiting("Waiting in line, 2nd")
+    expect(third.status).to_have_text("Waiting in line, 2nd")
+    stack.open_gate("a")
+    second.wait_answer("second")
+    third.wait_answer("third")
+
+
+def test_loading_and_reading_are_shown(open_chat: OpenChat, start_stack: StartStack) -> None:
+    stack = start_stack(ready=False, before=hold_load)
+    chat = open_chat(stack.url)
+    send_when_loading(chat, script("a", ["prefill", 3, 10], ["wait", "p"], ["say", "read"]))
+    stack.open_gate("load")
+    chat.wait_waiting("Reading your message… 30 %")
+    stack.open_gate("p")
+    chat.wait_answer("read")
+    expect(chat.answers.last.locator(".waiting")).to_be_hidden()
+
+
+def hold_load(stack: Stack) -> None:
+    (stack.script / "hold-load").touch()
+
+
+def send_when_loading(chat: ChatPage, text: str) -> None:
+    """Send as soon as there is an engine at all, which then loads its model."""
+    wait_for(lambda: "loading" in httpx.get(chat.url + "health/ready").text, "the engine")
+    chat.send(text)
+    chat.wait_waiting("Loading the model…")
+
+
+def stop_and_hear(chat: ChatPage) -> None:
+    """Press Stop and wait until the server has confirmed it."""
+    with chat.page.expect_response(lambda response: response.request.method == "DELETE") as stopped:
+        chat.stop()
+    assert stopped.value.status == 204
+
+
+# Stop
+
+
+def test_stop_while_answering_keeps_what_is_there(chat: ChatPage, stack: Stack) -> None:
+    chat.send(script("answering", ["say", "Kept. "], ["wait", "never"]))
+    chat.wait_answer("Kept. ")
+    chat.stop()
+    stack.wait_journal("end answering")
+    chat.wait_finished()
+    assert chat.answer_text() == "Kept. "
+    expect(chat.status).to_have_text("Stopped")
+
+
+def test_stop_while_thinking(chat: ChatPage, stack: Stack) -> None:
+    chat.think.check()
+    chat.send(script("thinking", ["think", "Hm. "], ["wait", "never"]))
+    expect(chat.thinking.locator(".thinking-text")).to_have_text("Hm.")
+    chat.stop()
+    stack.wait_journal("end thinking")
+    expect(chat.thinking.locator("summary")).to_have_text(re.compile(r"Thought for \d+ s"))
+
+
+def test_stop_while_reading_the_message_with_the_escape_key(chat: ChatPage, stack: Stack) -> None:
+    chat.send(script("prefill", ["prefill", 1, 2], ["wait", "never"]))
+    chat.wait_waiting("Reading your message… 50 %")
+    chat.page.keyboard.press("Escape")
+    chat.wait_note("Stopped")
+    stack.wait_journal("end prefill")
+
+
+def test_stop_after_a_reload(chat: ChatPage, stack: Stack) -> None:
+    chat.send(script("reloaded", ["say", "Kept. "], ["wait", "never"]))
+    chat.wait_answer("Kept. ")
+    chat.reload()
+    chat.wait_answer("Kept. ")
+    chat.stop()
+    stack.wait_journal("end reloaded")
+    chat.reload()
+    chat.wait_note("Stopped")
+    assert chat.answer_text() == "Kept. "
+
+
+def test_stop_while_queued(open_chat: OpenChat, start_stack: StartStack) -> None:
+    stack = start_stack(max_running=1)
+    first, second = open_chat(stack.url), open_chat(stack.url)
+    first.send(script("a", ["say", "first"], ["wait", "a"]))
+    first.wait_answer("first")
+    second.send(script("b", ["say", "second"]))
+    second.wait_waiting("Waiting in line, 1st")
+    stop_and_hear(second)
+    stack.open_gate("a")
+    first.wait_finished()
+    second.send(script("c", ["say", "third"]))
+    second.wait_answer("third")
+    assert "start b" not in stack.journal()
+
+
+def test_stop_while_the_model_loads(open_chat: OpenChat, start_stack: StartStack) -> None:
+    stack = start_stack(ready=False, before=hold_load)
+    chat = open_chat(stack.url)
+    send_when_loading(chat, script("a", ["say", "no"]))
+    stop_and_hear(chat)
+    stack.open_gate("load")
+    chat.send(script("b", ["say", "yes"]))
+    chat.wait_answer("yes")
+    assert "start a" not in stack.journal()
+
+
+def test_stop_before_the_server_has_answered(
+    open_chat: OpenChat, stack: Stack, relay: Relay
+) -> None:
+    chat = open_chat(relay.url)
+    relay.hold()
+    chat.send(script("early", ["say", "Never shown."], ["wait", "never"]))
+    stack.wait_journal("start early")
+    chat.stop()
+    relay.let_go()
+    stack.wait_journal("end early")
+    assert chat.answer_text() == ""
+
+
+def test_the_second_click_of_a_double_click_on_send_does_not_stop(
+    chat: ChatPage, stack: Stack
+) -> None:
+    chat.composer.fill(script("double", ["say", "on"], ["wait", "double"], ["say", " and on"]))
+    chat.send_button.dblclick()
+    chat.wait_answer("on")
+    stack.open_gate("double")
+    chat.wait_answer("on and on")
+
+
+# Errors
+
+
+def test_an_error_in_the_answer_keeps_its_text_and_can_be_retried(
+    chat: ChatPage, stack: Stack
+) -> None:
+    chat.send(script("oven", ["say", "Half "], ["tell", "The oven is cold."]))
+    expect(chat.error).to_contain_text("The oven is cold.")
+    expect(chat.error.locator("small")).to_have_text("model_error")
+    assert chat.answer_text() == "Half "
+    chat.button("Retry").click()
+    stack.wait_journal("end oven", 2)
+    expect(chat.error).to_contain_text("The oven is cold.")
+    expect(chat.answers).to_have_count(1)
+    expect(chat.questions).to_have_count(1)
+
+
+def test_a_lost_engine_is_an_error_and_retry_gets_a_whole_answer(
+    open_chat: OpenChat, start_stack: StartStack
+) -> None:
+    stack = start_stack()
+    chat = open_chat(stack.url)
+    chat.send(script("lost", ["say", "Half "], ["wait", "again"], ["say", "and half."]))
+    chat.wait_answer("Half ")
+    [lost] = stack.engines()
+    lost.kill()
+    expect(chat.error).to_be_visible()
+    assert chat.answer_text() == "Half "
+    wait_for(lambda: lost not in stack.engines() and stack.answers(), "a new engine")
+    stack.open_gate("again")
+    chat.button("Retry").click()
+    chat.wait_answer("Half and half.")
+    expect(chat.error).to_have_count(0)
+
+
+def test_a_refused_message_can_be_edited(open_chat: OpenChat, start_stack: StartStack) -> None:
+    chat = open_chat(start_stack(max_prompt_chars=20).url)
+    chat.send("much longer than twenty characters")
+    expect(chat.error).to_contain_text("at most 20")
+    expect(chat.error.locator("small")).to_have_text("invalid_request")
+    chat.button("Edit message").click()
+    expect(chat.composer).to_have_value("much longer than twenty characters")
+    expect(chat.questions).to_have_count(0)
+    chat.send("short")
+    chat.wait_answer("short ")
+
+
+def test_a_message_to_a_server_that_is_away_is_not_lost(open_chat: OpenChat, relay: Relay) -> None:
+    chat = open_chat(relay.url)
+    relay.unplug()
+    chat.send("are you there")
+    expect(chat.error).to_contain_text("cannot be reached")
+    expect(chat.questions).to_have_text("are you there")
+    relay.plug_in()
+    chat.button("Retry").click()
+    chat.wait_answer("are you there ")
+
+
+def test_the_end_at_a_limit_is_told(open_chat: OpenChat, start_stack: StartStack) -> None:
+    chat = open_chat(start_stack(max_generation_seconds=0.5).url)
+    chat.send(script("a", ["say", "Up to here"], ["wait", "never"]))
+    chat.wait_note("length limit")
+    assert chat.answer_text() == "Up to here"
+
+
+def test_an_answer_whose_rest_is_gone_keeps_its_text(
+    open_chat: OpenChat, start_stack: StartStack
+) -> None:
+    stack = start_stack(log_ttl=0)
+    chat = open_chat(stack.url)
+    chat.send(script("a", ["say", "This much. "], ["wait", "a"], ["say", "And this."]))
+    chat.wait_answer("This much. ")
+    generation = chat.page.evaluate("Object.values(sessionStorage)[0]")
+    chat.page.goto("about:blank")
+    stack.open_gate("a")
+    link = f"{stack.url}/chat/{json.loads(generation)['messages'][-1]['id']}"
+    wait_for(lambda: httpx.head(link).status_code != 200 and get_status(link) == 404, "its end")
+    chat.open()
+    chat.wait_note("cut off")
+    assert chat.answer_text() == "This much. "
+    chat.button("Retry").click()
+    chat.wait_answer("This much. And this.")
+
+
+def get_status(link: str) -> int:
+    with httpx.stream("GET", link) as response:
+        return response.status_code
+
+
+# Nothing lost, nothing doubled
+
+WORDS = [
+    "an",
+    "answer",
+    "–",
+    "größer,",
+    "ναί,",
+    "日本語,",
+    "👩\u200d🚀",
+    "\u202eback",
+    "\n\n",
+    "  -",
+    "<b>",
+]
+
+
+@pytest.fixture
+def reply_file(tmp_path: Path) -> Path:
+    """A file of 1,200 words, each different from its neighbours, in several scripts."""
+    shuffled = random.Random(7)
+    words = (f"{shuffled.choice(WORDS)}{index} " for index in range(1200))
+    path = tmp_path / "reply.txt"
+    path.write_text("".join(words), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def reading_stack(start_stack: StartStack, reply_file: Path) -> Stack:
+    return start_stack(
+        model="simulated",
+        simulated_reply_file=reply_file,
+        simulated_min_delay_ms=5,
+        simulated_max_delay_ms=20,
+    )
+
+
+def test_fifty_reloads_lose_and_double_nothing(
+    open_chat: OpenChat, reading_stack: Stack, reply_file: Path
+) -> None:
+    reply = reply_file.read_text(encoding="utf-8")
+    chat = open_chat(reading_stack.url)
+    pick = random.Random(3)
+    reloads = 0
+    while reloads < 50:
+        chat.send("go on")
+        shown = ""
+        while reloads < 50 and len(shown.encode("utf-16-le")) // 2 < 6000:
+            units = len(shown.encode("utf-16-le")) // 2
+            shown = chat.wait_longer_than(units + pick.choice([0, 0, 5, 50, 150]))
+            assert reply.startswith(shown)
+            chat.reload()
+            reloads += 1
+        chat.wait_answer(reply)
+        chat.wait_finished()
+    chat.reload()
+    chat.wait_answer(reply)
+
+
+def test_a_pulled_plug_is_told_and_mended(
+    open_chat: OpenChat, reading_stack: Stack, reply_file: Path
+) -> None:
+    reply = reply_file.read_text(encoding="utf-8")
+    relay = Relay(reading_stack.port)
+    chat = open_chat(relay.url)
+    chat.send("go on")
+    length = 0
+    for _ in range(8):
+        length = len(chat.wait_longer_than(length + 200))
+        relay.cut()
+    relay.unplug()
+    chat.wait_waiting("Connection lost. Reconnecting…")
+    expect(chat.status).to_have_text("Connection lost. Reconnecting…")
+    relay.plug_in()
+    chat.wait_answer(reply)
+    chat.wait_finished()
+    relay.close()
+
+
+def test_a_browser_without_a_network_says_so(
+    open_chat: OpenChat, stack: Stack, relay: Relay
+) -> None:
+    chat = open_chat(relay.url)
+    chat.send(script("a", ["say", "Before "], ["wait", "net"], ["say", "and after."]))
+    chat.wait_answer("Before ")
+    chat.page.context.set_offline(True)
+    relay.cut()
+    chat.wait_waiting("You are offline. This goes on as soon as the connection is back.")
+    stack.open_gate("net")
+    chat.page.context.set_offline(False)
+    chat.wait_answer("Before and after.")
+
+
+def test_a_message_whose_answer_had_no_id_yet_is_sent_again_after_a_reload(
+    open_chat: OpenChat, stack: Stack, relay: Relay
+) -> None:
+    chat = open_chat(relay.url)
+    # Where the page is loaded from passes; only what `POST chat` says is kept back.
+    chat.page.route("**/chat", lambda route: None)
+    chat.send("hello again")
+    chat.wait_waiting("Sending…")
+    chat.page.unroute("**/chat")
+    chat.reload()
+    chat.wait_answer("hello again ")
+    expect(chat.questions).to_have_count(1)
+
+
+def test_two_tabs_keep_two_conversations(open_chat: OpenChat, stack: Stack) -> None:
+    first, second = open_chat(stack.url), open_chat(stack.url)
+    first.send(script("a", ["say", "one "], ["wait", "tabs"], ["say", "first"]))
+    second.send(script("b", ["say", "two "], ["wait", "tabs"], ["say", "second"]))
+    first.wait_answer("one ")
+    second.wait_answer("two ")
+    first.reload()
+    stack.open_gate("tabs")
+    first.wait_answer("one first")
+    second.wait_answer("two second")
+
+
+def test_a_duplicated_tab_reads_along_and_can_stop(open_chat: OpenChat, stack: Stack) -> None:
+    first = open_chat(stack.url)
+    first.send(script("copy", ["say", "both"], ["wait", "never"]))
+    first.wait_answer("both")
+    first.page.evaluate("dispatchEvent(new Event('pagehide'))")
+    first.reload()
+    second = open_chat(stack.url)
+    saved = first.page.evaluate("Object.entries(sessionStorage)")
+    second.page.goto("about:blank")
+    second.page.add_init_script(
+        f"for (const [key, value] of {json.dumps(saved)}) sessionStorage.setItem(key, value);"
+    )
+    second.open()
+    second.wait_answer("both")
+    second.stop()
+    stack.wait_journal("end copy")
+    first.wait_note("Stopped")
+
+
+def test_a_browser_without_room_says_so_and_chats_on(chat: ChatPage) -> None:
+    chat.page.evaluate(
+        """() => {
+            for (let size = 2 ** 22; size >= 1; size = Math.floor(size / 2)) {
+                try { sessionStorage[`fill ${size}`] = "x".repeat(size); } catch {}
+            }
+        }"""
+    )
+    chat.send("is there room")
+    chat.wait_answer("is there room ")
+    expect(chat.page.locator("#trouble")).to_contain_text("no room")
+
+
+# The composer
+
+
+def test_enter_in_a_composition_does_not_send(chat: ChatPage) -> None:
+    chat.composer.fill("にほん")
+    for init in ({"key": "Enter", "isComposing": True}, {"key": "Enter", "keyCode": 229}):
+        chat.composer.dispatch_event("keydown", {**init, "bubbles": True, "cancelable": True})
+    chat.composer.press("Shift+Enter")
+    expect(chat.composer).to_have_value("にほん\n")
+    expect(chat.questions).to_have_count(0)
+    chat.composer.press("Enter")
+    expect(chat.questions).to_have_count(1)
+
+
+def test_writing_goes_on_while_an_answer_runs(chat: ChatPage, stack: Stack) -> None:
+    chat.send(script("a", ["say", "wait"], ["wait", "writing"]))
+    chat.wait_answer("wait")
+    chat.composer.press_sequentially("the next")
+    chat.composer.press("Enter")
+    expect(chat.composer).to_have_value("the next")
+    expect(chat.questions).to_have_count(1)
+    chat.reload()
+    expect(chat.composer).to_have_value("the next")
+    stack.open_gate("writing")
+    chat.wait_finished()
+    chat.composer.press("Enter")
+    chat.wait_answer("the next ")
+    expect(chat.composer).to_have_value("")
+
+
+def test_the_composer_grows_with_its_text(chat: ChatPage) -> None:
+    before = chat.composer.bounding_box()
+    chat.composer.fill("a line\n" * 5)
+    after = chat.composer.bounding_box()
+    assert before
+    assert after
+    assert after["height"] > before["height"] + 60
+
+
+def test_a_new_chat_stops_the_old_one_and_keeps_the_draft(chat: ChatPage, stack: Stack) -> None:
+    chat.send(script("old", ["say", "old"], ["wait", "never"]))
+    chat.wait_answer("old")
+    chat.composer.fill("a draft")
+    chat.button("New chat").click()
+    stack.wait_journal("end old")
+    expect(chat.answers).to_have_count(0)
+    expect(chat.button("Hello!")).to_be_visible()
+    expect(chat.composer).to_have_value("a draft")
+    chat.reload()
+    expect(chat.answers).to_have_count(0)
+
+
+# Reading
+
+
+def test_the_end_is_followed_until_the_reader_lets_go(chat: ChatPage, stack: Stack) -> None:
+    line = "a line of text\n"
+    steps = [["say", line * 100], ["wait", "f1"], ["say", line * 20], ["wait", "f2"]]
+    chat.send(script("a", *steps, ["say", line * 20], ["wait", "f3"], ["say", line]))
+    to_go = "e => Math.round(e.scrollHeight - e.clientHeight - e.scrollTop)"
+    chat.wait_answer(line * 100)
+    assert chat.scroller.evaluate(to_go) == 0
+    chat.scroller.hover()
+    chat.page.mouse.wheel(0, -300)
+    expect(chat.to_end).to_be_visible()
+    top = chat.scroller.evaluate("e => e.scrollTop")
+    stack.open_gate("f1")
+    chat.wait_answer(line * 120)
+    assert chat.scroller.evaluate("e => e.scrollTop") == top
+    chat.to_end.click()
+    expect(chat.to_end).to_be_hidden()
+    stack.open_gate("f2")
+    chat.wait_answer(line * 140)
+    assert chat.scroller.evaluate(to_go) == 0
+    stack.open_gate("f3")
+
+
+def test_a_selection_survives_the_text_that_follows(chat: ChatPage, stack: Stack) -> None:
+    chat.send(script("a", ["say", "Select me, "], ["wait", "sel"], ["say", "and go on\nand on."]))
+    chat.wait_answer("Select me, ")
+    chat.answer.evaluate(
+        """answer => {
+            const text = answer.querySelector(".line").firstChild;
+            getSelection().setBaseAndExtent(text, 0, text, 9);
+        }"""
+    )
+    stack.open_gate("sel")
+    chat.wait_answer("Select me, and go on\nand on.")
+    chat.wait_finished()
+    assert chat.page.evaluate("getSelection().toString()") == "Select me"
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280, 2560])
+def test_nothing_is_wider_than_the_screen(width: int, chat: ChatPage) -> None:
+    chat.page.set_viewport_size({"width": width, "height": 700})
+    chat.send("w" * 500)
+    chat.wait_finished()
+    for selector in ("html", "#scroller"):
+        wider = chat.page.locator(selector).evaluate("e => e.scrollWidth - e.clientWidth")
+        assert wider == 0, selector
+    for button in chat.page.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box is None or min(box["height"], box["width"]) >= 44
+
+
+def test_the_cursor_rests_for_those_who_want_less_motion(
+    browser: Browser, open_chat: OpenChat, stack: Stack
+) -> None:
+    context = browser.new_context(reduced_motion="reduce")
+    chat = open_chat(stack.url, in_context=context)
+    chat.send(script("a", ["say", "still"], ["wait", "never"]))
+    chat.wait_answer("still")
+    assert chat.page.evaluate("document.getAnimations().length") == 0
+    chat.stop()
+    context.close()
+
+
+# Where it is served
+
+
+def test_the_page_works_below_a_subpath(open_chat: OpenChat, stack: Stack) -> None:
+    class Stripping(BaseHTTPRequestHandler):
+        """A reverse proxy that serves the stack below /burble/."""
+
+        def forward(self) -> None:
+            assert self.path.startswith("/burble/")
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            upstream = http.client.HTTPConnection(urllib.parse.urlsplit(stack.url).netloc)
+            path = self.path.removeprefix("/burble")
+            with contextlib.closing(upstream):
+                upstream.request(self.command, path, body, dict(self.headers))
+                response = upstream.getresponse()
+                self.send_response_only(response.status)
+                for name, value in response.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):  # the client has left
+                    while data := response.read1():
+                        self.wfile.write(data)
+                        self.wfile.flush()
+
+        do_GET = do_POST = do_DELETE = forward
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stripping) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        chat = open_chat(f"http://127.0.0.1:{proxy.server_address[1]}/burble")
+        chat.send(script("below", ["say", "It "], ["wait", "sub"], ["say", "works."]))
+        chat.wait_answer("It ")
+        chat.reload()
+        stack.open_gate("sub")
+        chat.wait_answer("It works.")
+        chat.wait_finished()
+        chat.send(script("stopped-below", ["say", "Stop "], ["wait", "never"]))
+        chat.wait_answer("Stop ")
+        chat.stop()
+        stack.wait_journal("end stopped-below")
+        proxy.shutdown()
+
+
+def test_the_page_works_where_the_browser_trusts_the_host_less(
+    browser: Browser, stack: Stack
+) -> None:
+    """A host on a local network, by plain http, is no secure context: `crypto.randomUUID` and others are missing."""
+    page = browser.new_page()
+    page.add_init_script(
+        "delete Crypto.prototype.randomUUID; delete Navigator.prototype.clipboard;"
+    )
+    chat = ChatPage(page, stack.url + "/").open()
+    chat.send("plain http")
+    chat.wait_answer("plain http ")
+    assert chat.faults == []
+    page.close()
+
+
+def test_a_violation_of_the_policy_would_be_seen(browser: Browser, stack: Stack) -> None:
+    page = browser.new_page()
+    chat = ChatPage(page, stack.url + "/").open()
+    page.evaluate("document.body.setAttribute('style', 'color: red')")
+    wait_for(lambda: page.evaluate("1") and chat.faults, "the browser's report")
+    assert "Content Security Policy" in chat.faults[0]
+    page.close()
+
+
+class Relay:
+    """A plug to pull: passes bytes between any number of clients and a port, until a test cuts or keeps them back."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._ends: set[socket.socket] = set()
+        self._plugged_in = True
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break every connection, in the middle of whatever it carries."""
+        ends, self._ends = self._ends, set()
+        for end in ends:
+            shut(end)
+
+    def unplug(self) -> None:
+        """Break every connection, and each new one until `plug_in`."""
+        self._plugged_in = False
+        self.cut()
+
+    def plug_in(self) -> None:
+        self._plugged_in = True
+
+    def hold(self) -> None:
+        """Keep back what the server says until `let_go`."""
+        self._flowing.clear()
+
+    def let_go(self) -> None:
+        self._flowing.set()
+
+    def close(self) -> None:
+        shut(self._listener)
+        self._listener.close()
+        self.let_go()
+        self.cut()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            if not self._plugged_in:
+                client.close()
+                continue
+            server = socket.create_connection(("127.0.0.1", self._port))
+            self._ends |= {client, server}
+            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+            threading.Thread(
+                target=self._pump, args=(server, client, self._flowing), daemon=True
+            ).start()
+
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, flowing: threading.Event | None = None
+    ) -> None:
+        with source:  # each end is the source of one direction, which closes it
+            try:
+                while data := source.recv(65536):
+                    if flowing:
+                        flowing.wait()
+                    sink.sendall(data)
+            except OSError:
+                pass  # cut; the other direction hears of it below
+            shut(sink)
+
+
+def shut(end: socket.socket) -> None:
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it was shut before
+
+
+@pytest.fixture
+def relay(stack: Stack) -> Iterator[Relay]:
+    relay = Relay(stack.port)
+    yield relay
+    relay.close()

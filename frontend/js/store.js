@@ -1,0 +1,71 @@
+/**
+ * Keeps one JSON value for this tab, so that a reload loses nothing.
+ *
+ * One value, written in one piece: a reload finds either all of a state or all of an earlier one.
+ */
+
+const INTERVAL_MS = 1000;
+
+export class Store {
+  #key;
+  #onTrouble;
+  /** What is to be written next. @type {unknown} */
+  #pending;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /**
+   * @param {string} key
+   * @param {(words: string | null) => void} onTrouble called when a value cannot be kept, and with null when it can again
+   */
+  constructor(key, onTrouble) {
+    this.#key = key;
+    this.#onTrouble = onTrouble;
+    window.addEventListener("pagehide", () => this.flush());
+    document.addEventListener("visibilitychange", () => this.flush());
+  }
+
+  /** Return the value that was kept, or null. */
+  load() {
+    try {
+      return JSON.parse(sessionStorage.getItem(this.#key) ?? "null");
+    } catch (error) {
+      if (!(error instanceof SyntaxError) && !isRefusal(error)) throw error;
+      this.#onTrouble("The saved conversation could not be read.");
+      return null;
+    }
+  }
+
+  /**
+   * Write the value about once a second, as it is then.
+   *
+   * @param {unknown} value
+   */
+  save(value) {
+    this.#pending = value;
+    this.#timer ??= setTimeout(() => this.flush(), INTERVAL_MS);
+  }
+
+  /** Write at once what waits to be written. */
+  flush() {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    try {
+      sessionStorage.setItem(this.#key, JSON.stringify(this.#pending));
+      this.#onTrouble(null);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#onTrouble("The browser has no room to save this conversation: a reload would lose its newest part.");
+    }
+  }
+}
+
+/**
+ * No room (QuotaExceededError), or storage is switched off (SecurityError).
+ *
+ * @param {unknown} error
+ */
+function isRefusal(error) {
+  return error instanceof DOMException && ["QuotaExceededError", "SecurityError"].includes(error.name);
+}
