@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -35,11 +36,12 @@ GENERATION_ID = re.compile(r"[0-9a-f]{40}")
 class Stream:
     """The events of one generation on their way to one client.
 
-    `read` gives whatever has gathered since the last call, so a client that is slow gets more at a time.
+    They are taken out in one of two ways: `read` waits for what comes next, `pour` hands it over as it comes. Either
+    way a client that is slow gets more at a time, and holds up nobody.
     """
 
     __slots__ = (
-        "_connection", "_ended", "_number", "_pending", "_quiet_ticks", "_unreported", "_waiter",
+        "_connection", "_ended", "_number", "_pending", "_quiet_ticks", "_unreported", "_waiter", "_write",
         "complete", "id", "opened",
     )  # fmt: skip
 
@@ -47,10 +49,11 @@ class Stream:
         self._connection = connection
         self._number = number
         self._pending: list[bytes] = []
+        self._write: Callable[[bytes], bool] | None = None  # None also while it takes nothing
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
         self._quiet_ticks = 0
-        self._unreported = 0  # bytes that were read and the engine does not know of
+        self._unreported = 0  # bytes that were taken and the engine does not know of
         self.opened: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.id = ""
         self.complete = False  # an attached reader has seen everything already
@@ -60,43 +63,76 @@ class Stream:
         while not self._pending:
             if self._ended:
                 return b""
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-        self._pending.clear()
-        self._unreported += len(data)
-        if self._unreported >= link.WINDOW_BYTES // 2 and not self._ended:
-            self._connection.send(frame(self._number, link.WINDOW, link.U32.pack(self._unreported)))
-            self._unreported = 0
-        return data
+            await self._wait()
+        return self._take()
+
+    def pour(self, write: Callable[[bytes], bool]) -> None:
+        """Hand all that is there to `write`, and from now on what comes, the moment it comes.
+
+        When `write` returns False it has taken the bytes but can take no more: call `pour` again once it can.
+        """
+        self._write = write
+        if self._pending and not write(self._take()):
+            self._write = None
+        self._wake()
+
+    async def poured(self) -> None:
+        """Wait until everything was handed over."""
+        while self._pending or not self._ended:
+            await self._wait()
 
     def close(self) -> None:
         """Stop reading: the engine forgets this cursor, and stops the model where nobody else can come back for it."""
         if not self._ended:
             self._connection.detach(self._number)
-            self.end()
+        self._pending.clear()
+        self.end()
 
     # Called by the connection
 
     def feed(self, data: bytes) -> None:
-        self._pending.append(data)
         self._quiet_ticks = 0
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._write is None:
+            self._pending.append(data)
+            self._wake()
+            return
+        if not self._write(data):
+            self._write = None
+        self._report(len(data))
 
     def end(self) -> None:
         self._ended = True
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._wake()
 
     def tick(self, limit: int) -> None:
-        """Count a second of silence; after `limit` of them say that the stream is alive."""
+        """Count a moment of silence; after `limit` of them say that the stream is alive."""
         self._quiet_ticks += 1
         if self._quiet_ticks >= limit and not self._pending:
             self.feed(sse.KEEP_ALIVE)
+
+    def _take(self) -> bytes:
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._report(len(data))
+        return data
+
+    def _report(self, count: int) -> None:
+        """Tell the engine what was taken, half a window at a time."""
+        self._unreported += count
+        if self._unreported >= link.WINDOW_BYTES // 2 and not self._ended:
+            self._connection.send(frame(self._number, link.WINDOW, link.U32.pack(self._unreported)))
+            self._unreported = 0
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):

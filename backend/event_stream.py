@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -11,13 +12,25 @@ from starlette.types import Receive, Scope, Send
 from backend import sse
 from backend.engine_client import Stream
 
+# The ASGI extension by which `backend/worker.py` hands the body of a response to whoever wants to write it directly.
+DIRECT_BODY = "burble.direct_body"
+
+
+class DirectBody(Protocol):
+    """The way past ASGI for a body: from the link to the client's socket without a task or a coroutine between."""
+
+    def begin(self, on_writable: Callable[[], None]) -> None:
+        """Announce a body of unknown length, before the response starts."""
+
+    def write(self, data: bytes) -> bool:
+        """Write some of it. Returns False when the client takes no more now; `on_writable` is called once it does."""
+
+    def end(self) -> None:
+        """Call `on_writable` no more."""
+
 
 class EventStream(Response):
-    """Passes on what the engine sends as it comes, and stops reading the moment the client is gone.
-
-    Leaner than Starlette's `StreamingResponse`, and that is why it exists: no task group and no generator between a
-    token and the socket.
-    """
+    """Passes on what the engine sends as it comes, and stops reading the moment the client is gone."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -33,15 +46,31 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stream = self._stream
+        body: DirectBody | None = scope.get("extensions", {}).get(DIRECT_BODY)
+        relay = self._relay_directly(body, send) if body else self._relay(send)
         leaving = asyncio.create_task(on_disconnect(receive, stream.close))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            while data := await stream.read():
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await relay
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             leaving.cancel()
             stream.close()
+
+    async def _relay(self, send: Send) -> None:
+        """Relay by the rules of ASGI, under any server."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        while data := await self._stream.read():
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _relay_directly(self, body: DirectBody, send: Send) -> None:
+        """Relay at two thirds of the cost, under our own worker."""
+        body.begin(lambda: self._stream.pour(body.write))
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        self._stream.pour(body.write)
+        try:
+            await self._stream.poured()
+        finally:
+            body.end()
 
 
 async def on_disconnect(receive: Receive, act: Callable[[], object]) -> None:

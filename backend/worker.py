@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker
 
+from backend.event_stream import DIRECT_BODY
 from backend.settings import Settings
 
 # How long a restarting worker waits for a request on a connection that is open already: one may be on its way.
@@ -17,10 +19,36 @@ LAST_REQUEST_S = 1.0
 HEARTBEAT_S = 1.0
 
 
+class Body:
+    """The body of one response, written straight to the connection: see `backend.event_stream.DirectBody`."""
+
+    __slots__ = ("_chunked", "_cycle", "_protocol")
+
+    def __init__(self, protocol: Protocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self._chunked = cycle.scope["http_version"] == "1.1"
+
+    def begin(self, on_writable: Callable[[], None]) -> None:
+        if not self._chunked:
+            # An HTTP/1.0 client knows no chunks, which uvicorn would send: its body ends with the connection.
+            self._cycle.chunked_encoding = False
+        self._protocol.on_writable = on_writable
+
+    def write(self, data: bytes) -> bool:
+        protocol = self._protocol
+        protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        return not protocol.flow.write_paused
+
+    def end(self) -> None:
+        self._protocol.on_writable = None
+
+
 class Protocol(HttpToolsProtocol):
     """One HTTP connection, which a client can neither hold by not reading nor lose by a restart."""
 
     write_timeout_s = Settings.model_fields["write_timeout"].default
+    on_writable: Callable[[], None] | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _leaving = False
 
@@ -33,6 +61,8 @@ class Protocol(HttpToolsProtocol):
         super().resume_writing()
         if self._write_timer:
             self._write_timer.cancel()
+        if self.on_writable:
+            self.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._write_timer:
@@ -52,6 +82,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self.scope["extensions"] = cast(Any, {DIRECT_BODY: Body(self, self.cycle)})
         if self._leaving:
             self.cycle.keep_alive = False
 

@@ -55,7 +55,8 @@ class Generation:
     """One answer on its way: what was asked, its log, and who still reads it."""
 
     __slots__ = (
-        "ended", "id", "last_seen", "log", "position", "readers", "request", "since", "started", "task", "tokens", "unread_since"
+        "ended", "id", "last_seen", "log", "position", "readers", "request", "since", "started", "task", "tokens",
+        "unread_since",
     )  # fmt: skip
 
     def __init__(self, generation_id: str, request: GenerationRequest, log: GenerationLog) -> None:

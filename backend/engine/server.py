@@ -19,6 +19,8 @@ from backend.engine.log import GenerationLog
 from backend.errors import BurbleError
 from backend.link import FrameDecoder, frame, json_frame
 
+ANNOUNCE_S = 0.005
+
 
 class Cursor:
     """One reader's place in one log, and how many bytes its window still takes."""
@@ -192,10 +194,10 @@ class EngineServer:
         unnamed.replace(self._path)
 
     def announce(self) -> None:
-        """Tell every HTTP worker the engine's state, once for all changes of this turn of the loop."""
+        """Tell every HTTP worker the engine's state, once for all that changes within a few milliseconds."""
         if not self._state_scheduled:
             self._state_scheduled = True
-            asyncio.get_running_loop().call_soon(self._send_state)
+            asyncio.get_running_loop().call_later(ANNOUNCE_S, self._send_state)
 
     def _send_state(self) -> None:
         self._state_scheduled = False

@@ -10,15 +10,16 @@ from backend.engine_client import EngineClient
 from backend.settings import Settings
 
 
-def _engines(request: Request) -> EngineClient:
+async def _engines(request: Request) -> EngineClient:
     engines: EngineClient = request.app.state.engines
     return engines
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
+# Both are coroutines: FastAPI would call a plain function in a thread of its pool, for each request.
 Engines = Annotated[EngineClient, Depends(_engines)]
 TheSettings = Annotated[Settings, Depends(_settings)]
