@@ -196,6 +196,22 @@ def test_stop_while_answering_keeps_what_is_there(chat: ChatPage, stack: Stack) 
     expect(chat.status).to_have_text("Stopped")
 
 
+def test_stopped_text_does_not_grow_while_the_stop_is_on_its_way(
+    chat: ChatPage, stack: Stack
+) -> None:
+    chat.send(script("growing", ["say", "Kept. "], ["wait", "growing"], ["say", "Not this."]))
+    chat.wait_answer("Kept. ")
+    chat.page.route("**/chat/*", lambda route: None)
+    chat.stop()
+    stack.open_gate("growing")
+    stack.wait_journal("end growing")
+    chat.send("and then")
+    chat.wait_answer("and then ")
+    chat.reload()
+    chat.wait_answer("and then ")
+    expect(chat.answers.first.locator(".answer-text")).to_have_text("Kept. ")
+
+
 def test_stop_while_thinking(chat: ChatPage, stack: Stack) -> None:
     chat.think.check()
     chat.send(script("thinking", ["think", "Hm. "], ["wait", "never"]))
@@ -330,6 +346,19 @@ def test_a_message_to_a_server_that_is_away_is_not_lost(open_chat: OpenChat, rel
     relay.plug_in()
     chat.button("Retry").click()
     chat.wait_answer("are you there ")
+
+
+def test_a_message_to_a_server_that_was_away_is_sent_again_by_a_reload(
+    open_chat: OpenChat, relay: Relay
+) -> None:
+    chat = open_chat(relay.url)
+    relay.unplug()
+    chat.send("are you there")
+    expect(chat.error).to_contain_text("cannot be reached")
+    relay.plug_in()
+    chat.reload()
+    chat.wait_answer("are you there ")
+    expect(chat.questions).to_have_count(1)
 
 
 def test_the_end_at_a_limit_is_told(open_chat: OpenChat, start_stack: StartStack) -> None:

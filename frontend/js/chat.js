@@ -98,7 +98,9 @@ export class Chat {
 
   /** Go on with the answer that was running when the page was left. */
   resume() {
-    if (this.running) this.#read(this.running);
+    // Some browsers break a request off before they tell the page that it goes away.
+    if (this.#last?.end?.kind === "unreachable") this.retry();
+    else if (this.running) this.#read(this.running);
   }
 
   /** Leave the running answer as it is, for `resume()`: what a page that goes away still hears is no news. */
