@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from backend import page, problem
 from backend.engine_client import EngineClient
@@ -20,7 +21,7 @@ DESCRIPTION = (
 )
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> ASGIApp:
     """Return the application of one HTTP worker; without `settings` they are read from the environment."""
     settings = settings or Settings()
 
@@ -37,11 +38,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit)],
+        redirect_slashes=False,  # a redirect would name an address that is wrong below a subpath
+        middleware=[Middleware(BodyLimit)],
     )
     app.state.settings = settings
     problem.install(app)
     app.include_router(chat.router)
     app.include_router(ops.router)
     page.install(app)
-    return app
+    return SecurityHeaders(app)  # outside of Starlette's own handler of what nobody foresaw

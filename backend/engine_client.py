@@ -190,18 +190,29 @@ class Connection(asyncio.Protocol):
 
     async def open(self, kind: int, message: Any) -> Stream:
         """Send a request that opens a stream; raises the `BurbleError` it is refused with, or `EngineLost`."""
+        if self.closing:
+            raise EngineLost
         number = next(self._numbers)
         stream = self._streams[number] = Stream(self, number)
         self.send(json_frame(number, kind, message))
-        await stream.opened
+        try:
+            await asyncio.shield(stream.opened)
+        except asyncio.CancelledError:
+            stream.close()
+            raise
         return stream
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing can be sent any more; that the link is lost may be reported only later."""
+        return self._transport.is_closing()
 
     def send(self, data: bytes) -> None:
         self._transport.write(data)
 
     def detach(self, number: int) -> None:
-        del self._streams[number]
-        self.send(frame(number, link.DETACH))
+        if self._streams.pop(number, None):
+            self.send(frame(number, link.DETACH))
 
     def close(self) -> None:
         self._transport.close()
@@ -303,7 +314,9 @@ class EngineClient:
             open_ = [
                 connection
                 for connection in self._connections.values()
-                if connection.state and connection.state["state"] in ("ready", "loading")
+                if connection.state
+                and connection.state["state"] in ("ready", "loading")
+                and not connection.closing
             ]
             if open_:
                 return sorted(open_, key=Connection.load)

@@ -53,6 +53,9 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 async def _http_exception(_request: Request, error: Exception) -> Response:
     """Give Starlette's own errors the shape: unknown paths, wrong methods, bodies that are not text."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        # FastAPI's word for a body that is not UTF-8, is nested too deeply, or has numbers of too many digits.
+        return problem_response(MalformedBody())
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "_")
     body = {

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from backend import link
+from backend import link, sse
 from backend.errors import InvalidRequest
 
 Role = Literal["system", "user", "assistant"]
@@ -78,7 +78,8 @@ class ChatRequest(Strict):
             )
         return {
             "messages": [
-                {"role": message.role, "content": message.content} for message in messages
+                {"role": message.role, "content": sse.well_formed(message.content)}
+                for message in messages
             ],
             "thinking": self.thinking,
             "resumable": self.resumable,

@@ -13,17 +13,19 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
+from dotenv import dotenv_values
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "BURBLE_"
+ENV_FILE = ".env"
 
 
 class Settings(BaseSettings):
     """The settings table. Raises pydantic's `ValidationError`, which names the option, for a bad value."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True
+        env_prefix=PREFIX, env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     bind: Annotated[str, StringConstraints(min_length=1)] = Field(
@@ -126,10 +128,10 @@ class Settings(BaseSettings):
 
 
 def misspelt_variables() -> list[str]:
-    """Say which `BURBLE_…` environment variables name no option, a sentence each: a typo must not pass in silence."""
+    """Say which `BURBLE_…` variables name no option, a sentence each: a typo must not pass in silence."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     sentences = []
-    for name in sorted(os.environ):
+    for name in sorted({*os.environ, *dotenv_values(ENV_FILE)}):
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             sentences.append(

@@ -23,7 +23,7 @@ def token(text: str) -> bytes:
     try:
         return b'data: {"token": %b}\n\n' % quote(text).encode()
     except UnicodeEncodeError:
-        return token(_well_formed(text))
+        return token(well_formed(text))
 
 
 def event(data: dict[str, Any]) -> bytes:
@@ -32,7 +32,7 @@ def event(data: dict[str, Any]) -> bytes:
     try:
         return b"data: %b\n\n" % text.encode()
     except UnicodeEncodeError:
-        return b"data: %b\n\n" % _well_formed(text).encode()
+        return b"data: %b\n\n" % well_formed(text).encode()
 
 
 def thinking_begin() -> bytes:
@@ -90,6 +90,6 @@ def last_event_id(value: str | None) -> int:
     return int(value)
 
 
-def _well_formed(text: str) -> str:
+def well_formed(text: str) -> str:
     """Join surrogate pairs and replace lone surrogates, which no UTF-8 can carry (RFC 3629, section 3)."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -108,7 +108,7 @@ class Stack:
     @property
     def runtime_folder(self) -> Path:
         default = Path(tempfile.gettempdir(), f"burble-127.0.0.1_{self.port}-{os.getuid()}")
-        return Path(self._settings.get("runtime_dir", default))
+        return Path(str(self._settings.get("runtime_dir", default)))
 
     @property
     def returncode(self) -> int | None:

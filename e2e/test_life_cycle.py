@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +23,7 @@ from e2e.stack import ROOT, Stack, wait_for
 KILLS = 20
 
 
-def script(name: str, *steps: list[Any]) -> str:
+def script(name: str, *steps: Sequence[object]) -> str:
     return json.dumps({"name": name, "steps": steps})
 
 
@@ -269,7 +269,7 @@ def test_a_killed_http_worker_costs_a_resumable_reader_nothing(
 ) -> None:
     stack = start_stack()
     for kill in range(KILLS):
-        steps = [["words", 20], ["wait", f"go{kill}"], ["words", 20]]
+        steps: list[list[Any]] = [["words", 20], ["wait", f"go{kill}"], ["words", 20]]
         readers = [
             Reader(stack, script(f"k{kill}.{number}", *steps), resumable=True)
             for number in range(4)
@@ -340,13 +340,13 @@ def test_a_killed_dirty_arbiter_cuts_no_stream_and_leaves_no_orphan(
                 or len(stack.engines()) > 1
             ),
             "a new one",
-        )  # noqa: B023
+        )
         stack.open_gate(f"go{kill}")
         assert reader.join().text == "begun ended"
         wait_for(
             lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE,
             "the orphan to leave",
-        )  # noqa: B023
+        )
         wait_for(lambda: stack.answers(), "the new engine")
         assert f"close {old.pid}" in stack.journal()
 

@@ -23,7 +23,7 @@ from contextlib import aclosing
 from backend import sse
 from backend.engine.backoff import LoadAttempts
 from backend.engine.log import GenerationLog, LogFull, LogStore
-from backend.engine.peers import Peers
+from backend.engine.peers import Peers, PlaceTaken
 from backend.errors import (
     BurbleError,
     Draining,
@@ -275,8 +275,8 @@ class Engine:
             self._end(generation, sse.failure(ModelError()))
         except LogFull:
             self._end(generation, *self._finish(generation, "length"))
-        except QueueFull:
-            # The place in another engine was taken meanwhile; here it is still the first in line.
+        except PlaceTaken:
+            # In the other engine; here it is still the first in line.
             if generation.id in self._live:
                 generation.task = None
                 self._queue.appendleft(generation)

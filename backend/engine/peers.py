@@ -12,9 +12,13 @@ from pathlib import Path
 
 from backend import sse
 from backend.engine_client import EngineClient
-from backend.errors import by_code
+from backend.errors import QueueFull, by_code
 from backend.link import GenerationRequest
 from backend.models import Delta, End, Item, Prefill
+
+
+class PlaceTaken(Exception):
+    """No other engine has a place any more."""
 
 
 class Peers:
@@ -36,8 +40,11 @@ class Peers:
         return self._client.has_place()
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Item]:
-        """Generate on another engine. Raises `QueueFull` before the first item when its place was taken meanwhile."""
-        stream = await self._client.lend({**request, "resumable": False})
+        """Generate on another engine. Raises `PlaceTaken` before the first item when somebody else was faster."""
+        try:
+            stream = await self._client.lend({**request, "resumable": False})
+        except QueueFull as error:
+            raise PlaceTaken from error
         try:
             while data := await stream.read():
                 for event in sse.decode(data):

@@ -19,6 +19,9 @@ from backend.engine.log import GenerationLog
 from backend.errors import BurbleError
 from backend.link import FrameDecoder, frame, json_frame
 
+# The shortest time between two writes to a link, and between two announcements of the engine's state. Who is alone
+# waits for neither: only when tokens come faster than this do they share a write.
+FLUSH_S = 0.002
 ANNOUNCE_S = 0.005
 
 
@@ -61,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._pending: list[Cursor] = []
         self._flushing = False  # a flush is scheduled, or waits for the socket to take more
         self._writable = True
+        self._next_flush = 0.0  # not before this time of the loop
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
 
@@ -89,7 +93,8 @@ class Connection(asyncio.Protocol):
                 self._answer(stream, kind, json.loads(payload))
 
     def send_state(self) -> None:
-        self._transport.write(json_frame(0, link.STATE, self._engine.state()))
+        if self._writable:  # else when it is so again: states must not pile up before an HTTP worker that stands still
+            self._transport.write(json_frame(0, link.STATE, self._engine.state()))
 
     def _answer(self, stream: int, kind: int, message: Any) -> None:
         try:
@@ -132,15 +137,21 @@ class Connection(asyncio.Protocol):
         self._pending.append(cursor)
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            if self._loop.time() >= self._next_flush:
+                self._loop.call_soon(self._flush)
+            else:
+                self._loop.call_at(self._next_flush, self._flush)
 
     def _flush(self) -> None:
         """Send each cursor that was woken as much as its window takes, in one write."""
+        self._next_flush = self._loop.time() + FLUSH_S
         cursors, self._pending = self._pending, []
         parts: list[bytes | bytearray] = []
         for cursor in cursors:
             cursor.scheduled = False
-            if chunk := cursor.log.read(cursor.offset, cursor.window):
+            # To the end of the window: a reader reports only when it has read half of one, so room that is left
+            # because the next event is too large for it might never be offered again.
+            while chunk := cursor.log.read(cursor.offset, cursor.window):
                 cursor.offset += len(chunk)
                 cursor.window -= len(chunk)
                 parts.append(link.HEADER.pack(cursor.stream, link.DATA, len(chunk)))
@@ -163,6 +174,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable = True
+        self.send_state()
         self._loop.call_soon(self._flush)
 
     def _close(self, cursor: Cursor) -> None:

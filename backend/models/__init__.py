@@ -25,7 +25,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,6 @@ class LoadedModel:
     def __init__(self, model: Any, max_running: int | None) -> None:
         self._model = model
         self._asynchronous = inspect.isasyncgenfunction(model.generate)
-        if inspect.iscoroutinefunction(model.generate):
-            raise TypeError("generate must be a generator or an async generator: it has to yield")
         default = MAX_RUNNING_ASYNC if self._asynchronous else MAX_RUNNING_SYNC
         self.max_running: int = max_running or getattr(model, "max_running", None) or default
         first, *rest = inspect.signature(model.generate).parameters.values()
@@ -136,8 +134,11 @@ class LoadedModel:
 
         def run() -> None:
             try:
-                with closing(generate()) as generator:
-                    for item in generator:
+                with ExitStack() as at_end:
+                    items = generate()
+                    if hasattr(items, "close"):  # any iterable will do
+                        at_end.callback(items.close)
+                    for item in items:
                         if stopped.is_set():
                             return
                         put(item)
@@ -180,6 +181,8 @@ async def load_model(settings: Settings) -> LoadedModel:
         ]
         if missing:
             raise TypeError(f"{path} is no model: it has no {' and no '.join(missing)}")
+        if inspect.iscoroutinefunction(model_class.generate):
+            raise TypeError("generate must be a generator or an async generator: it has to yield")
         wants_settings = "settings" in inspect.signature(model_class).parameters
         return model_class(settings=settings) if wants_settings else model_class()
 

@@ -38,7 +38,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/chat", response_class=EventStream, responses={200: EVENTS, **REFUSALS})
+# `status_code` is said although it is the default: FastAPI's description of the API would look for it in EventStream.
+@router.post(
+    "/chat", status_code=200, response_class=EventStream, responses={200: EVENTS, **REFUSALS}
+)
 async def chat(body: ChatRequest, engines: Engines, settings: TheSettings) -> Response:
     """Stream the answer to a question."""
     return EventStream(await engines.start(body.to_generation(settings.max_prompt_chars)))
@@ -72,6 +75,7 @@ async def chat_sync(
 
 @router.get(
     "/chat/{generation_id}",
+    status_code=200,
     response_class=EventStream,
     responses={
         200: EVENTS,

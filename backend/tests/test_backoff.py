@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+
+from backend.engine.backoff import TRIES, WINDOW_S, LoadAttempts
+from backend.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+MakeSettings = Callable[..., Settings]
+
+
+class Clock:
+    """A clock that only `sleep` moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    async def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "time", lambda: clock.now)
+    monkeypatch.setattr(asyncio, "sleep", clock.sleep)
+    return clock
+
+
+def most_in_a_window(moments: list[float]) -> int:
+    return max(
+        sum(start <= moment < start + WINDOW_S - 1e-3 for moment in moments) for start in moments
+    )
+
+
+async def test_one_process_tries_after_1_2_4_8_seconds_and_then_five_times_a_minute(
+    make_settings: MakeSettings, clock: Clock
+) -> None:
+    attempts = LoadAttempts(make_settings())
+    moments = []
+    for _ in range(30):
+        await attempts.wait()
+        moments.append(clock.now)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert gaps[:4] == [1, 2, 4, 8]
+    assert most_in_a_window(moments) == TRIES == 5
+    assert max(gaps) <= WINDOW_S  # it goes on trying
+
+
+@pytest.mark.parametrize("dirty_workers", [1, 3])
+async def test_processes_that_die_while_they_load_try_five_times_a_minute_each(
+    make_settings: MakeSettings, clock: Clock, dirty_workers: int
+) -> None:
+    settings = make_settings(dirty_workers=dirty_workers)
+    moments = []
+    for _ in range(30 * dirty_workers):  # each a new process, which learns from the file alone
+        await LoadAttempts(settings).wait()
+        moments.append(clock.now)
+        clock.now += 0.01
+    assert most_in_a_window(moments) == TRIES * dirty_workers
+    assert moments[TRIES * dirty_workers - 1] - moments[0] < 1
+
+
+async def test_a_success_takes_its_try_back(make_settings: MakeSettings, clock: Clock) -> None:
+    settings = make_settings()
+    start = clock.now
+    for _ in range(50):
+        attempts = LoadAttempts(settings)
+        await attempts.wait()
+        clock.now += 0.1
+        attempts.succeeded()
+    assert clock.now - start == pytest.approx(5)
+
+
+async def test_a_success_takes_back_no_other_try(make_settings: MakeSettings, clock: Clock) -> None:
+    settings = make_settings()
+    for _ in range(TRIES - 1):
+        await LoadAttempts(settings).wait()  # and never heard of again
+        clock.now += 1
+    lucky = LoadAttempts(settings)
+    await lucky.wait()
+    lucky.succeeded()
+    await LoadAttempts(settings).wait()
+    before = clock.now
+    await LoadAttempts(settings).wait()
+    assert clock.now - before > WINDOW_S - TRIES - 1

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from backend.errors import InvalidRequest
+from backend.schemas import EVENT_EXAMPLES, ChatRequest
+
+
+def generation(limit: int = 1000, **body: Any) -> Any:
+    return ChatRequest.model_validate_json(json.dumps(body)).to_generation(limit)
+
+
+def test_a_prompt_is_a_conversation_of_one_message() -> None:
+    assert generation(prompt=" hello ") == {
+        "messages": [{"role": "user", "content": " hello "}],
+        "thinking": False,
+        "resumable": False,
+        "sampling": {},
+        "queue": False,
+    }
+
+
+def test_a_conversation_and_its_settings_are_taken_as_they_are() -> None:
+    messages = [
+        {"role": "system", "content": ""},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "b"},
+    ]
+    sampling: dict[str, Any] = {
+        "temperature": 0,
+        "top_p": 1,
+        "max_tokens": 1,
+        "stop": [],
+        "seed": -5,
+    }
+    asked = generation(messages=messages, thinking=True, resumable=True, **sampling)
+    assert asked["messages"] == messages
+    assert (asked["thinking"], asked["resumable"]) == (True, True)
+    assert asked["sampling"] == sampling  # a 0 that the client set is set
+
+
+def test_the_limit_counts_the_characters_of_all_messages() -> None:
+    messages = [{"role": "user", "content": "é" * 5}, {"role": "user", "content": "é" * 5}]
+    generation(10, messages=messages)
+    with pytest.raises(InvalidRequest, match="10 characters") as refused:
+        generation(9, messages=messages)
+    assert refused.value.errors[0]["field"] == "messages"
+    with pytest.raises(InvalidRequest) as refused:
+        generation(9, prompt="x" * 10)
+    assert refused.value.errors[0]["field"] == "prompt"
+
+
+def test_a_model_is_given_whole_characters_only() -> None:
+    content = ChatRequest(prompt="a\ud800b \ud83d\ude00").to_generation(100)["messages"][0][
+        "content"
+    ]
+    assert content == "a\ufffdb 😀"
+
+
+def test_the_documented_events_are_events() -> None:
+    for example in EVENT_EXAMPLES.values():
+        blocks = example["value"].split("\n\n")
+        assert blocks.pop() == ""
+        for block in blocks:
+            data = block.rpartition("data: ")[2]
+            assert data == "[DONE]" or json.loads(data)
