@@ -38,12 +38,15 @@ def free_port() -> int:
 
 
 class Stack:
-    """Starts, watches and ends one stack. `settings` are those of the settings table, in lower case.
+    """Starts, watches and ends one stack.
 
-    `root` is the folder of the project, or of a copy of it; a setting of None is left out. Its model may be the scripted one (`e2e/scripted_model.py`): `script` is then its folder.
+    `settings` are those of the settings table, in lower case; one of None is left out. `root` is the folder of the
+    project, or of a copy of it. `script` is the folder of the scripted model (`e2e/scripted_model.py`).
     """
 
-    def __init__(self, *, model: str = "e2e.scripted_model:ScriptedModel", root: Path = ROOT, **settings: Any) -> None:
+    def __init__(
+        self, *, model: str = "e2e.scripted_model:ScriptedModel", root: Path = ROOT, **settings: Any
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="burble-test-"))
         self.script = self.folder / "script"
         self.script.mkdir()
@@ -51,16 +54,26 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = self.folder / "log"
         self._root = root
-        self._settings = {"bind": f"127.0.0.1:{self.port}", "model": model, "runtime_dir": self.folder / "run"}
+        self._settings = {
+            "bind": f"127.0.0.1:{self.port}",
+            "model": model,
+            "runtime_dir": self.folder / "run",
+        }
         self._settings.update(settings)
-        self._settings = {name: value for name, value in self._settings.items() if value is not None}
+        self._settings = {
+            name: value for name, value in self._settings.items() if value is not None
+        }
         self._process: subprocess.Popen[bytes]
 
     def start(self, ready: bool = True) -> Stack:
         """Start; return once it is `ready` (or, without that, once it answers at all)."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("BURBLE_")}
-        environment |= {f"BURBLE_{name.upper()}": str(value) for name, value in self._settings.items()}
-        environment |= {"SCRIPT_FOLDER": str(self.script), "PYTHONPATH": f"{self._root}:{ROOT}", "PYTHONUNBUFFERED": "1"}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("BURBLE_")
+        }
+        environment |= {
+            f"BURBLE_{name.upper()}": str(value) for name, value in self._settings.items()
+        }
+        environment |= {"SCRIPT_FOLDER": str(self.script), "PYTHONPATH": f"{self._root}:{ROOT}"}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", str(self._root / "gunicorn_conf.py")],
@@ -119,7 +132,11 @@ class Stack:
 
     def http_workers(self) -> list[psutil.Process]:
         arbiter = self.dirty_arbiter()
-        return [child for child in self._children(self.master) if arbiter is None or child.pid != arbiter.pid]
+        return [
+            child
+            for child in self._children(self.master)
+            if arbiter is None or child.pid != arbiter.pid
+        ]
 
     def dirty_arbiter(self) -> psutil.Process | None:
         """The dirty arbiter: the child of the master that has the engines as its children."""
@@ -144,11 +161,11 @@ class Stack:
 
     def processes(self) -> list[psutil.Process]:
         """Every process that carries this stack's folder in its environment, orphans included."""
-        mark = str(self.folder)
         found = []
         for process in psutil.process_iter():
             try:
-                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("SCRIPT_FOLDER", "").startswith(mark):
+                ours = process.environ().get("SCRIPT_FOLDER") == str(self.script)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
@@ -173,4 +190,6 @@ class Stack:
         return path.read_text().splitlines() if path.exists() else []
 
     def wait_journal(self, line: str, count: int = 1) -> None:
-        wait_for(lambda: self.journal().count(line) >= count, f"{count} × {line!r} in {self.journal()}")
+        wait_for(
+            lambda: self.journal().count(line) >= count, f"{count} × {line!r} in {self.journal()}"
+        )

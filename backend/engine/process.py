@@ -15,10 +15,10 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 
 import uvloop
 
@@ -50,6 +50,8 @@ class EngineProcess:
         self._parent = os.getppid()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._started = threading.Event()
+        self._signals_in, self._signals_out = socket.socketpair()
+        self._signals_in.setblocking(False)
         self._stopping: asyncio.Task[None] | None = None
         self._engine: Engine
         self._server: EngineServer
@@ -58,25 +60,15 @@ class EngineProcess:
         """Return once HTTP workers can connect; the model is loaded after that. Call it in the main thread."""
         self._thread.start()
         self._started.wait()
-        signal.signal(signal.SIGUSR2, lambda *_: self._soon(self._retire))
-        self._also_on(signal.SIGTERM, self._begin_to_stop)
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            self._also_on(number, self._stop_at_once)
+        # Only signals that have a handler in Python are told; gunicorn has set one for the others.
+        signal.signal(signal.SIGUSR2, lambda *_: None)
+        # A handler runs in the main thread, which may be about to sleep and then not notice for half a minute: the
+        # engine's loop reads the signals' numbers itself.
+        signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
 
     def stop(self) -> None:
         """Drain, close the model, and return; at the latest `dirty_graceful_timeout` and a few seconds from now."""
         asyncio.run_coroutine_threadsafe(self._stopped(), self._loop).result()
-
-    def _also_on(self, number: signal.Signals, callback: Callable[[], object]) -> None:
-        """Call `callback` in the engine's thread when the signal comes, after gunicorn's own handler."""
-        gunicorn_handler = signal.getsignal(number)
-
-        def handler(number: int, frame: FrameType | None) -> None:
-            if callable(gunicorn_handler):
-                gunicorn_handler(number, frame)
-            self._soon(callback)
-
-        signal.signal(number, handler)
 
     def events(self, request: GenerationRequest) -> Iterator[dict[str, object]]:
         """Generate, and yield each event as it comes; closing the iterator stops the model.
@@ -129,6 +121,7 @@ class EngineProcess:
         )
         self._server = EngineServer(self._engine, folder)
         await self._server.start()
+        self._loop.add_reader(self._signals_out, self._on_signals)
         self._engine.start(await self._find_peers(folder))
         self._watching = asyncio.create_task(self._watch_parent())
 
@@ -140,6 +133,15 @@ class EngineProcess:
         )
         await peers.open()
         return peers
+
+    def _on_signals(self) -> None:
+        for number in self._signals_out.recv(64):
+            if number == signal.SIGTERM:
+                self._begin_to_stop()
+            elif number in (signal.SIGINT, signal.SIGQUIT):
+                self._stop_at_once()
+            elif number == signal.SIGUSR2:
+                self._retiring = asyncio.create_task(self._retire())
 
     def _begin_to_stop(self) -> asyncio.Task[None]:
         if self._stopping is None:
@@ -168,19 +170,13 @@ class EngineProcess:
         while os.getppid() == self._parent:
             await asyncio.sleep(PARENT_CHECK_S)
         LOGGER.warning("The dirty arbiter is gone; this worker leaves as well")
-        self._leave()
+        self._begin_to_stop()
 
-    def _retire(self) -> None:
-        self._retiring = asyncio.create_task(self._drain_and_leave())
-
-    async def _drain_and_leave(self) -> None:
+    async def _retire(self) -> None:
         await self._engine.drain(None)
         await self._engine.unload()
         await self._engine.everything_read()
-        self._leave()
-
-    def _leave(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        self._begin_to_stop()
 
     def _soon(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(callback)
