@@ -15,7 +15,9 @@ def start_stack() -> Iterator[Callable[..., Stack]]:
     """Start a stack with the scripted model, or another `model`, and any settings; it ends with the test."""
     stacks: list[Stack] = []
 
-    def start(*, ready: bool = True, before: Callable[[Stack], object] | None = None, **settings: Any) -> Stack:
+    def start(
+        *, ready: bool = True, before: Callable[[Stack], object] | None = None, **settings: Any
+    ) -> Stack:
         stack = Stack(**settings)
         stacks.append(stack)
         if before:

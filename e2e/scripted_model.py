@@ -51,7 +51,9 @@ class ScriptedModel:
         if (self._folder / "fail-load").exists():
             raise OSError("the weights are not there")
 
-    async def generate(self, messages: list[Message], *, thinking: bool = False) -> AsyncIterator[Any]:
+    async def generate(
+        self, messages: list[Message], *, thinking: bool = False
+    ) -> AsyncIterator[Any]:
         prompt = messages[-1]["content"]
         try:
             script = json.loads(prompt)
