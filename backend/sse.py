@@ -21,7 +21,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 def token(text: str) -> bytes:
     """Frame one piece of answer text. This is the hot path: it builds what `event({"token": text})` would."""
     try:
-        return b'data: {"token": %b}\n\n' % quote(text).encode()
+        return f'data: {{"token": {quote(text)}}}\n\n'.encode()
     except UnicodeEncodeError:
         return token(well_formed(text))
 

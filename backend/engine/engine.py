@@ -55,7 +55,7 @@ class Generation:
     """One answer on its way: what was asked, its log, and who still reads it."""
 
     __slots__ = (
-        "ended", "id", "last_seen", "log", "position", "readers", "request", "since", "started", "task", "tokens",
+        "ended", "id", "last_seen", "log", "notes", "position", "readers", "request", "since", "started", "task",
         "unread_since",
     )  # fmt: skip
 
@@ -65,7 +65,7 @@ class Generation:
         self.log = log
         self.task: asyncio.Task[None] | None = None  # None while it waits in line
         self.position = 0  # in line, as its reader was told last; 0: nothing was said
-        self.tokens = 0  # pieces of answer text so far
+        self.notes = 0  # events that are not answer text
         self.readers = 0
         now = time.monotonic()
         self.ended = 0.0
@@ -74,6 +74,16 @@ class Generation:
         # The watchdog's notes: how long the log was when it last looked, and since when it has been that long.
         self.last_seen = 0
         self.since = now
+
+    @property
+    def tokens(self) -> int:
+        """Pieces of answer text so far; it counts until the log ends."""
+        return self.log.last - self.notes
+
+    def note(self, frame: bytes) -> None:
+        """Write an event that is not answer text. Raises `LogFull`."""
+        self.log.append(frame)
+        self.notes += 1
 
 
 class Engine:
@@ -260,7 +270,7 @@ class Engine:
 
     def _tell(self, generation: Generation, frame: bytes) -> None:
         try:
-            generation.log.append(frame)
+            generation.note(frame)
         except LogFull:
             self._end(generation, *self._finish(generation, "length"))
 
@@ -289,7 +299,7 @@ class Engine:
 
     async def _write(self, generation: Generation, source: Source) -> list[bytes]:
         """Translate each item to its event. Returns the frames that end the log."""
-        log, append = generation.log, generation.log.append
+        append = generation.log.append
         thoughts = 0  # pieces of the thinking that is open; 0: none is
         end = End()
         turn = TURN
@@ -297,7 +307,6 @@ class Engine:
             async for item in items:
                 if item.__class__ is str and not thoughts:
                     append(sse.token(item))
-                    generation.tokens += 1
                 elif isinstance(item, End):
                     end = item
                 else:
@@ -306,37 +315,35 @@ class Engine:
                 if not turn:
                     turn = TURN
                     await asyncio.sleep(0)
-        self._close_thinking(log, thoughts)
+        self._close_thinking(generation, thoughts)
         return self._finish(generation, end.finish_reason, end)
 
     def _write_item(
         self, generation: Generation, item: str | Delta | Prefill, thoughts: int
     ) -> int:
         """Write anything but a plain token; return the number of thoughts that are open after it."""
-        log = generation.log
         if isinstance(item, Prefill):
-            log.append(sse.prefill(item.done, item.total))
+            generation.note(sse.prefill(item.done, item.total))
             return thoughts
         delta = item if isinstance(item, Delta) else Delta(text=item)
         if not isinstance(delta.text, str) or not isinstance(delta.thinking, str):
             raise TypeError(f"generate() yielded {item!r:.80}, not str, Delta, Prefill or End")
         if delta.thinking:
             if not thoughts:
-                log.append(sse.thinking_begin())
-            log.append(sse.thinking(delta.thinking))
+                generation.note(sse.thinking_begin())
+            generation.note(sse.thinking(delta.thinking))
             thoughts += 1
         if delta.text:
-            self._close_thinking(log, thoughts)
-            log.append(sse.token(delta.text))
-            generation.tokens += 1
+            self._close_thinking(generation, thoughts)
+            generation.log.append(sse.token(delta.text))
             return 0
         return thoughts
 
-    def _close_thinking(self, log: GenerationLog, thoughts: int) -> None:
+    def _close_thinking(self, generation: Generation, thoughts: int) -> None:
         if thoughts:
             for _ in range(thoughts, MIN_THOUGHTS):
-                log.append(sse.thinking(""))
-            log.append(sse.thinking_end())
+                generation.note(sse.thinking(""))
+            generation.note(sse.thinking_end())
 
     def _finish(self, generation: Generation, reason: str, end: End | None = None) -> list[bytes]:
         end = end or End()

@@ -18,6 +18,8 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable
 
+ENTRY_BYTES = 8  # of an event in `_ends`
+
 
 class LogFull(Exception):
     """The store is at its limit and holds no finished log that could go."""
@@ -29,13 +31,23 @@ class GenerationLog:
     `numbered` logs carry an `id:` line before each event, so that a reader can name the last one that it saw.
     """
 
-    __slots__ = ("_bytes", "_ends", "_store", "_wakes", "delivered", "finished", "numbered")
+    __slots__ = (
+        "_bytes",
+        "_ends",
+        "_store",
+        "_unread_since_wake",
+        "_wakes",
+        "delivered",
+        "finished",
+        "numbered",
+    )
 
     def __init__(self, store: LogStore, numbered: bool) -> None:
         self._store = store
         self._bytes = bytearray()
         self._ends = array("Q")  # _ends[i]: offset after event i + 1
         self._wakes: list[Callable[[], None]] = []
+        self._unread_since_wake = False  # the readers know already that there is something to read
         self.numbered = numbered
         self.finished = False
         self.delivered = False  # one reader has had all of it, the terminal record too
@@ -59,9 +71,15 @@ class GenerationLog:
             return
         if self.numbered:
             frame = b"id: %d\n%b" % (len(self._ends) + 1, frame)
-        self._store.reserve(len(frame) + 8)
+        store = self._store
+        store.used += len(frame) + ENTRY_BYTES
+        if store.used > store.max_bytes:
+            store.make_room(len(frame) + ENTRY_BYTES)
         self._bytes += frame
         self._ends.append(len(self._bytes))
+        if self._unread_since_wake:
+            return
+        self._unread_since_wake = True
         for wake in self._wakes:
             wake()
 
@@ -74,7 +92,7 @@ class GenerationLog:
                 frame = b"id: %d\n%b" % (len(self._ends) + 1, frame)
             self._bytes += frame
             self._ends.append(len(self._bytes))
-            self._store.used += len(frame) + 8
+            self._store.used += len(frame) + ENTRY_BYTES
         self.finished = True
         for wake in self._wakes:
             wake()
@@ -88,6 +106,7 @@ class GenerationLog:
 
         Nothing when the reader has everything so far, or the limit is 0 or less.
         """
+        self._unread_since_wake = False
         if limit <= 0:
             return bytearray()
         end = len(self._bytes)
@@ -98,7 +117,10 @@ class GenerationLog:
         return self._bytes[offset:end]
 
     def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call `wake` after each append and at the end; it must not read, only note that there is something to read."""
+        """Call `wake` at the end, and at the first append after each `read`, whoever has read.
+
+        It must not read itself, only note that there is something to read.
+        """
         self._wakes.append(wake)
 
     def unsubscribe(self, wake: Callable[[], None]) -> None:
@@ -117,7 +139,7 @@ class LogStore:
         self._finished: dict[
             str, float
         ] = {}  # id → time of its end (monotonic seconds), oldest first
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._ttl_s = ttl_s
         self.used = 0
 
@@ -136,15 +158,13 @@ class LogStore:
         """Start the clock of a finished log's remaining life."""
         self._finished[generation_id] = time.monotonic()
 
-    def reserve(self, count: int) -> None:
-        """Account for `count` more bytes, forgetting finished logs where needed. Raises `LogFull`."""
-        used = self.used + count
-        while used > self._max_bytes:
+    def make_room(self, count: int) -> None:
+        """Forget finished logs until `used` is within the limit; else take `count` off it again and raise `LogFull`."""
+        while self.used > self.max_bytes:
             if not self._finished:
+                self.used -= count
                 raise LogFull
             self.forget(next(iter(self._finished)))
-            used = self.used + count
-        self.used = used
 
     def expire(self) -> None:
         """Forget the logs whose time has come."""
@@ -159,4 +179,4 @@ class LogStore:
         """Drop a finished log. Readers that are in the middle of it keep it until they are through."""
         log = self._logs.pop(generation_id)
         del self._finished[generation_id]
-        self.used -= log.size + 8 * log.last
+        self.used -= log.size + ENTRY_BYTES * log.last
