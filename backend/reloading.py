@@ -56,6 +56,22 @@ def install_in_dirty_arbiter(arbiter: Any) -> None:
     # still take connections, and nobody would answer them.
     sock.close_sockets(_master.LISTENERS, unlink=False)
     arbiter.reload = Reload(arbiter)
+    stop = arbiter.stop
+
+    async def stop_surely(graceful: bool = True) -> None:
+        reminding = asyncio.create_task(_remind(arbiter))
+        await stop(graceful)
+        reminding.cancel()
+
+    arbiter.stop = stop_surely
+
+
+async def _remind(arbiter: Any) -> None:
+    """Repeat the SIGTERM: a worker that gets it while it is being set up forgets it (gunicorn, dirty/worker.py)."""
+    while True:
+        await asyncio.sleep(1)
+        for pid in list(arbiter.workers):
+            arbiter.kill_worker(pid, signal.SIGTERM)
 
 
 class Reload:

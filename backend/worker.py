@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from backend.settings import Settings
 # How long a restarting worker waits for a request on a connection that is open already: one may be on its way.
 LAST_REQUEST_S = 1.0
 HEARTBEAT_S = 1.0
+UNSENT_BYTES = 65536  # that the kernel takes for one client, beyond what is on its way
+MAX_PIPELINED = 16  # requests that a client may send before it has its answers
 
 
 class Body:
@@ -37,6 +40,9 @@ class Body:
 
     def write(self, data: bytes) -> bool:
         protocol = self._protocol
+        if protocol.transport.is_closing():
+            # The client has left, and the stream does not know yet. uvloop would raise, here in the middle of the link.
+            return False
         protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         return not protocol.flow.write_paused
 
@@ -52,6 +58,21 @@ class Protocol(HttpToolsProtocol):
     _write_timer: asyncio.TimerHandle | None = None
     _leaving = False
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._cycles: list[RequestResponseCycle] = []
+        sock = transport.get_extra_info("socket")
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            # Else the kernel takes megabytes for a client that does not read, and takes more only after a third of them
+            # has gone: until then one that reads slowly looks like one that does not.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # What is left may be too little for `pause_writing`, and then nobody else would ever look whether it goes.
+        if not self.pipeline and not self._write_timer:
+            self._watch_writes(self.transport.get_write_buffer_size())
+
     def pause_writing(self) -> None:
         """The client takes nothing any more: give it `write_timeout` seconds to take at least something."""
         super().pause_writing()
@@ -59,14 +80,16 @@ class Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._write_timer:
-            self._write_timer.cancel()
+        self._stop_watching()
         if self.on_writable:
             self.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._write_timer:
-            self._write_timer.cancel()
+        self._stop_watching()
+        # uvicorn tells the last request alone, and not those before it that the client had pipelined.
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -82,12 +105,29 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self._stop_watching()
+        self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
+        self._cycles.append(self.cycle)
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.transport.abort()
+        else:
+            # uvicorn stops reading when requests are pipelined, and would not notice that the client leaves.
+            self.flow.resume_reading()
         self.scope["extensions"] = cast(Any, {DIRECT_BODY: Body(self, self.cycle)})
         if self._leaving:
             self.cycle.keep_alive = False
 
     def _watch_writes(self, unsent: int) -> None:
-        self._write_timer = self.loop.call_later(self.write_timeout_s, self._check_writes, unsent)
+        self._stop_watching()
+        if unsent:
+            self._write_timer = self.loop.call_later(
+                self.write_timeout_s, self._check_writes, unsent
+            )
+
+    def _stop_watching(self) -> None:
+        if self._write_timer:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _check_writes(self, unsent_before: int) -> None:
         unsent = self.transport.get_write_buffer_size()

@@ -102,6 +102,7 @@ class Stack:
                 process.kill()
             except psutil.NoSuchProcess:
                 pass
+        self._process.wait()
 
     def answers(self, path: str = "/health/ready") -> bool:
         try:

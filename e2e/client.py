@@ -1,0 +1,316 @@
+"""An HTTP client on a bare socket, for what well-behaved clients never do.
+
+It takes nothing off the socket before it is asked to, hangs up in the middle of anything, pipelines, and speaks
+HTTP/1.0. What it reads it checks: every line of an event stream must be one that the API promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
+
+import psutil
+
+from e2e.stack import Stack
+
+TIMEOUT_S = 30
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+opened: ContextVar[list[Connection]] = ContextVar("opened")  # by the test that runs
+
+
+def asynchronous(
+    test: Callable[Parameters, Coroutine[Any, Any, None]],
+) -> Callable[Parameters, None]:
+    """Let pytest run a test that is a coroutine function, and hang up for it in the end."""
+
+    async def scenario(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        connections: list[Connection] = []
+        opened.set(connections)
+        try:
+            await test(*args, **kwargs)
+        finally:
+            for connection in connections:
+                connection.close()
+
+    @functools.wraps(test)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        asyncio.run(scenario(*args, **kwargs))
+
+    return run
+
+
+async def eventually(condition: Callable[[], Result], what: str) -> Result:
+    """Return the first truthy result of `condition`, while other clients go on reading."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"waited {TIMEOUT_S} s for {what}; last: {result!r}"
+        await asyncio.sleep(0.02)
+    return result
+
+
+async def noted(stack: Stack, line: str) -> None:
+    """Wait until the scripted model has written this line to its journal."""
+    await eventually(lambda: line in stack.journal(), f"{line!r} in the journal")
+
+
+async def gone(stack: Stack, connection: Connection) -> None:
+    """Wait until no HTTP worker holds the other end of a connection."""
+    await eventually(
+        lambda: not any(connection.served_by(worker) for worker in stack.http_workers()),
+        "the other end to be closed",
+    )
+
+
+def script(name: str, *steps: list[Any]) -> str:
+    """Return a prompt for the scripted model."""
+    return json.dumps({"name": name, "steps": steps})
+
+
+def words(name: str, count: int) -> str:
+    """Return what the step `["words", count]` says."""
+    return "".join(f"{name}-{index} " for index in range(count))
+
+
+@contextmanager
+def paused(process: psutil.Process) -> Iterator[None]:
+    """Hold a process still, so that another one has to do what comes meanwhile."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+class Connection:
+    """One TCP connection. `receive_buffer`, in bytes, makes the kernel take little that is not read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._port = 0
+        self.buffer = bytearray()  # what was received and belongs to no response yet
+
+    @classmethod
+    async def open(cls, stack: Stack, *, receive_buffer: int | None = None) -> Connection:
+        sock = socket.socket()
+        sock.setblocking(False)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection = cls(sock)
+        opened.get().append(connection)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", stack.port))
+        connection._port = sock.getsockname()[1]
+        return connection
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        version: str = "1.1",
+    ) -> None:
+        """Send one request, and do not wait for its answer."""
+        content = b"" if body is None else json.dumps(body).encode()
+        fields = {"Host": "localhost", "Content-Length": str(len(content)), **(headers or {})}
+        if content:
+            fields["Content-Type"] = "application/json"
+        lines = [
+            f"{method} {path} HTTP/{version}",
+            *(f"{name}: {value}" for name, value in fields.items()),
+            "",
+            "",
+        ]
+        await self._loop.sock_sendall(self._socket, "\r\n".join(lines).encode() + content)
+
+    async def answer(self) -> Answer:
+        """Read the head of the next answer."""
+        while b"\r\n\r\n" not in self.buffer:
+            if not await self.receive():
+                raise ConnectionResetError("closed before an answer")
+        head, _, rest = bytes(self.buffer).partition(b"\r\n\r\n")
+        self.buffer[:] = rest
+        status_line, *fields = head.decode("latin-1").split("\r\n")
+        headers = {}
+        for field in fields:
+            name, _, value = field.partition(": ")
+            headers[name.lower()] = value
+        return Answer(self, int(status_line.split(" ")[1]), headers)
+
+    async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        """Send one request and read the head of its answer."""
+        await self.send(method, path, body, **options)
+        return await self.answer()
+
+    async def receive(self, size: int = 65536) -> bool:
+        """Take what is there, at most `size` bytes; False when the other side has closed."""
+        async with asyncio.timeout(TIMEOUT_S):
+            data = await self._loop.sock_recv(self._socket, size)
+        self.buffer += data
+        return bool(data)
+
+    def served_by(self, process: psutil.Process) -> bool:
+        """Whether this process holds the other end."""
+        return any(
+            end.raddr and end.raddr.port == self._port for end in process.net_connections("tcp")
+        )
+
+    def close(self) -> None:
+        """Hang up politely (FIN)."""
+        self._socket.close()
+
+    def abort(self) -> None:
+        """Hang up as a process does that is killed, with unread data (RST)."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+
+class Answer:
+    """One HTTP answer, as far as it was read. The events of a stream are in `events`, their numbers in `ids`."""
+
+    def __init__(self, connection: Connection, status: int, headers: dict[str, str]) -> None:
+        self.connection = connection
+        self.status = status
+        self.headers = headers
+        self.raw = bytearray()  # the body, without its transfer encoding
+        self.ended = False  # the body is whole
+        self.cut = False  # the connection ended before the body did
+        self.events: list[dict[str, Any]] = []
+        self.ids: list[int] = []
+        self.done = False  # [DONE] came
+        self._parsed = 0
+        self._stream = headers.get("content-type", "").startswith("text/event-stream")
+        self._length = int(headers["content-length"]) if "content-length" in headers else None
+        self._chunked = headers.get("transfer-encoding") == "chunked"
+        if status == 204:
+            self._length = 0
+        self._take()
+
+    @property
+    def id(self) -> str:
+        return self.headers["x-generation-id"]
+
+    @property
+    def text(self) -> str:
+        return "".join(
+            event["token"] for event in self.events if "token" in event and "thinking" not in event
+        )
+
+    @property
+    def error(self) -> str | None:
+        """The code of the event that says why the stream failed."""
+        return next((event["error"]["code"] for event in self.events if "error" in event), None)
+
+    @property
+    def finish_reason(self) -> str | None:
+        return next(
+            (event["finish_reason"] for event in self.events if "finish_reason" in event), None
+        )
+
+    @property
+    def positions(self) -> list[int]:
+        """The places in line that were told, in order."""
+        return [event["position"] for event in self.events if "position" in event]
+
+    @property
+    def statuses(self) -> set[str]:
+        return {event["status"] for event in self.events if "status" in event}
+
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+    async def pull(self, size: int = 65536) -> bool:
+        """Read a little more; False at the end of the body, or of the connection."""
+        if not self.ended and not self.cut:
+            alive = await self.connection.receive(size)
+            self._take()
+            if not alive and not self.ended:
+                self.ended = self._length is None and not self._chunked
+                self.cut = not self.ended
+        return not self.ended and not self.cut
+
+    async def until(self, condition: Callable[[Answer], object]) -> Answer:
+        """Read until something is there."""
+        while not condition(self):
+            assert await self.pull() or condition(self), f"the stream ended: {self.events[-3:]}"
+        return self
+
+    async def rest(self) -> Answer:
+        """Read to the end."""
+        while await self.pull():
+            pass
+        return self
+
+    def _take(self) -> None:
+        buffer = self.connection.buffer
+        if self._chunked:
+            self._take_chunks(buffer)
+        elif self._length is None:
+            self.raw += buffer
+            buffer.clear()
+        else:
+            missing = self._length - len(self.raw)
+            self.raw += buffer[:missing]
+            del buffer[:missing]
+            self.ended = len(self.raw) == self._length
+        if self._stream:
+            self._parse()
+
+    def _take_chunks(self, buffer: bytearray) -> None:
+        while not self.ended and (line_end := buffer.find(b"\r\n")) >= 0:
+            size = int(buffer[:line_end], 16)
+            start, end = line_end + 2, line_end + 2 + size
+            if len(buffer) < end + 2:
+                return
+            assert buffer[end : end + 2] == b"\r\n"
+            self.raw += buffer[start:end]
+            self.ended = not size
+            del buffer[: end + 2]
+
+    def _parse(self) -> None:
+        while (end := self.raw.find(b"\n\n", self._parsed)) >= 0:
+            lines = self.raw[self._parsed : end].decode().split("\n")
+            self._parsed = end + 2
+            if lines == [": keep-alive"]:
+                continue
+            if lines[0].startswith("id: "):
+                self.ids.append(int(lines.pop(0)[4:]))
+            assert len(lines) == 1, lines
+            assert lines[0].startswith("data: "), lines
+            if lines[0] == "data: [DONE]":
+                self.done = True
+            else:
+                self.events.append(json.loads(lines[0][6:]))
+
+
+async def chat(
+    stack: Stack, prompt: str, *, receive_buffer: int | None = None, **fields: Any
+) -> Answer:
+    """Ask on a connection of its own, and read the head of the answer."""
+    connection = await Connection.open(stack, receive_buffer=receive_buffer)
+    return await connection.ask("POST", "/chat", {"prompt": prompt, **fields})
+
+
+async def resume(stack: Stack, generation_id: str, after: int | None = None) -> Answer:
+    """Read a generation on a connection of its own, after an event."""
+    connection = await Connection.open(stack)
+    headers = {} if after is None else {"Last-Event-ID": str(after)}
+    return await connection.ask("GET", f"/chat/{generation_id}", headers=headers)
+
+
+async def stop(stack: Stack, generation_id: str) -> int:
+    """Stop a generation; return the status."""
+    connection = await Connection.open(stack)
+    return (await connection.ask("DELETE", f"/chat/{generation_id}")).status
