@@ -8,6 +8,7 @@ from typing import Any
 # A reload executes this file again in the master, which must then see the settings table as it is now.
 sys.modules.pop("backend.settings", None)
 
+import backend  # noqa: E402
 from backend import reloading  # noqa: E402
 from backend.runtime import private_folder  # noqa: E402
 from backend.settings import Settings, misspelt_variables  # noqa: E402
@@ -56,6 +57,10 @@ def on_reload(arbiter: Any) -> None:
 
 def on_dirty_starting(dirty_arbiter: Any) -> None:
     reloading.install_in_dirty_arbiter(dirty_arbiter)
+
+
+def post_fork(_arbiter: Any, _worker: Any) -> None:
+    backend.forget_modules()
 
 
 def on_exit(_arbiter: Any) -> None:

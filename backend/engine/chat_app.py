@@ -7,11 +7,12 @@ then.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.dirty.app import DirtyApp
+
+from backend import forget_modules
 
 if TYPE_CHECKING:
     from backend.engine.process import EngineProcess
@@ -31,10 +32,7 @@ class ChatApp(DirtyApp):
         """Start the engine. Returns at once: the model loads while the engine already answers, and a load that fails
         is tried again there. gunicorn would answer an exception with a thousand new processes.
         """
-        for name in [
-            name for name in sys.modules if name.startswith("backend.") and name != __name__
-        ]:
-            del sys.modules[name]
+        forget_modules()
         from backend.engine.process import EngineProcess
 
         self._process = EngineProcess()
