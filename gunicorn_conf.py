@@ -1,7 +1,6 @@
 """gunicorn's configuration, derived from Burble's settings table (`backend/settings.py`)."""
 
 import os
-import shutil
 import sys
 from typing import Any
 
@@ -10,7 +9,7 @@ sys.modules.pop("backend.settings", None)
 
 import backend  # noqa: E402
 from backend import reloading  # noqa: E402
-from backend.runtime import private_folder  # noqa: E402
+from backend.runtime import private_folder, remove_folder  # noqa: E402
 from backend.settings import Settings, misspelt_variables  # noqa: E402
 
 settings = Settings()
@@ -33,7 +32,7 @@ dirty_workers = settings.dirty_workers
 dirty_timeout = max(60, int(settings.dirty_timeout) + 30)
 # Everything nests: the engine finishes or ends its streams, closes the model, and then the HTTP workers, which relay
 # these streams, have nothing left to wait for.
-dirty_graceful_timeout = int(settings.dirty_graceful_timeout) + 8
+dirty_graceful_timeout = reloading.dirty_graceful_timeout(settings)
 graceful_timeout = dirty_graceful_timeout + 4
 
 # Two stacks on one machine must never touch each other. gunicorn finds "its" dirty arbiter by the name of the process
@@ -64,7 +63,7 @@ def post_fork(_arbiter: Any, _worker: Any) -> None:
 
 
 def on_exit(_arbiter: Any) -> None:
-    shutil.rmtree(runtime_folder, ignore_errors=True)
+    remove_folder(runtime_folder)
 
 
 def when_ready(_arbiter: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from backend import link, sse
 from backend.errors import (
+    BurbleError,
     Draining,
     EngineLost,
     ModelUnavailable,
@@ -336,17 +337,22 @@ class EngineClient:
         connection.started += 1
         try:
             return await connection.open(link.START, request)
-        except (EngineLost, Draining):
-            return None
-        except QueueFull:
-            if request["queue"]:
-                raise
-            return None
+        except BurbleError as error:
+            connection.started = max(0, connection.started - 1)
+            busy = isinstance(error, QueueFull) and not request["queue"]
+            if busy or isinstance(error, EngineLost | Draining):
+                return None
+            raise
 
     async def _ask(self, generation_id: str, kind: int, message: Any) -> Stream:
         """Ask the engine whose key the id begins with; one that is gone has taken its logs along."""
-        connection = self._connections.get(generation_id[:8])
-        if connection is None or not GENERATION_ID.fullmatch(generation_id):
+        if not GENERATION_ID.fullmatch(generation_id):
+            raise UnknownGeneration
+        key = generation_id[:8]
+        while key not in self._connections and (self._folder / f"engine-{key}.sock").exists():
+            await asyncio.sleep(SCAN_S / 4)  # it is new, or dead: the next scan tells
+        connection = self._connections.get(key)
+        if connection is None:
             raise UnknownGeneration
         try:
             return await connection.open(kind, message)

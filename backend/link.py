@@ -4,7 +4,7 @@ Both sides send frames: a header (stream: u32, kind: u8, length: u32, big-endian
 numbers the streams, each number once; stream 0 is the link itself.
 
     HTTP worker → engine                            engine → HTTP worker
-    START   JSON: a `GenerationRequest`             OPENED   JSON {"id": …}; an ATTACH: also {"complete": bool}
+    START   JSON: a `GenerationRequest`             OPENED   JSON {"id": …, "complete": bool}; a STOP: {"id": …}
     ATTACH  JSON {"id": …, "after": position}       REFUSED  JSON of a `BurbleError`; the stream is over
     STOP    JSON {"id": …}                          DATA     events, whole ones
     WINDOW  u32: so many bytes were consumed        END      the log is finished and was sent whole

@@ -12,16 +12,24 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from typing import Any
 
 from gunicorn import sock
-from pydantic import ValidationError
 
 from backend import link
 from backend.settings import Settings
 
+STATE_S = 1  # that an engine is given to tell its state
+
 # gunicorn's arbiter. It is kept here, because a reload executes the configuration file anew but not this module.
 _master: Any = None
+
+
+def dirty_graceful_timeout(settings: Settings) -> int:
+    """Return the seconds that gunicorn gives a dirty worker to stop: what the engine takes, and a margin."""
+    return int(settings.dirty_graceful_timeout) + 8
 
 
 def install_in_master(arbiter: Any) -> None:
@@ -30,16 +38,19 @@ def install_in_master(arbiter: Any) -> None:
     _master = arbiter
 
     def handle_hup() -> None:
-        try:
-            Settings()
-        except ValidationError as error:
-            arbiter.log.error("Not reloaded, for the settings are wrong: %s", error)
+        # gunicorn's own reload ends the whole stack when the configuration or the application cannot be loaded.
+        command = [sys.executable, "-m", "gunicorn", "--check-config", *sys.argv[1:]]
+        check = subprocess.run(command, capture_output=True, text=True, check=False)
+        if check.returncode:
+            arbiter.log.error("Not reloaded, for the new one would not start:\n%s", check.stderr)
             return
         arbiter.log.info("Hang up: %s", arbiter.master_name)
         arbiter.kill_dirty_arbiter(signal.SIGHUP)
-        arbiter.reload()
-        # `do_not_wait` changed it for the reload alone; stopping the stack needs it.
-        arbiter.cfg.set("graceful_timeout", arbiter.graceful_timeout)
+        try:
+            arbiter.reload()
+        finally:
+            # `do_not_wait` changed it for the reload alone; stopping the stack needs it.
+            arbiter.cfg.set("graceful_timeout", arbiter.graceful_timeout)
 
     arbiter.handle_hup = handle_hup
 
@@ -93,6 +104,7 @@ class Reload:
             "Reloading dirty workers: %s serve until the new ones have loaded the model", old
         )
         settings = Settings()
+        arbiter.cfg.set("dirty_graceful_timeout", dirty_graceful_timeout(settings))
         arbiter.num_workers = len(old) + settings.dirty_workers
         await arbiter.manage_workers()
         await self._until_ready(settings, set(old))
@@ -127,15 +139,14 @@ class Reload:
 async def engine_state(path: os.PathLike[str]) -> link.EngineState | None:
     """Ask the engine behind a socket for its state; None when nobody is there."""
     try:
-        reader, writer = await asyncio.open_unix_connection(path)
-    except OSError:
+        async with asyncio.timeout(STATE_S):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                header = await reader.readexactly(link.HEADER.size)
+                payload = await reader.readexactly(link.HEADER.unpack(header)[2])
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError, TimeoutError):
         return None
-    try:
-        header = await reader.readexactly(link.HEADER.size)
-        payload = await reader.readexactly(link.HEADER.unpack(header)[2])
-    except asyncio.IncompleteReadError:
-        return None
-    finally:
-        writer.close()
     state: link.EngineState = json.loads(payload)
     return state

@@ -23,3 +23,12 @@ def private_folder(path: Path) -> Path:
             f"{path} must be a folder of this user with mode 0700; set BURBLE_RUNTIME_DIR to another"
         )
     return path
+
+
+def remove_folder(path: Path) -> None:
+    """Remove what a stack keeps in its folder, and the folder itself unless it holds something that is not ours."""
+    for pattern in ("engine-*", "control.sock", "load-attempts"):
+        for file in path.glob(pattern):
+            file.unlink(missing_ok=True)
+    if not any(path.iterdir()):
+        path.rmdir()

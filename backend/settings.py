@@ -86,7 +86,10 @@ class Settings(BaseSettings):
         60, gt=0, description="seconds after which a client that takes nothing is dropped"
     )
     keep_alive: float = Field(
-        10, gt=0, description="seconds of silence after which a stream carries a comment line"
+        10,
+        gt=0,
+        le=30,
+        description="seconds of silence after which a stream carries a comment line",
     )
     simulated_min_delay_ms: float = Field(
         30, ge=0, description="simulated model: shortest pause before a word, in ms"

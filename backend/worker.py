@@ -25,7 +25,7 @@ MAX_PIPELINED = 16  # requests that a client may send before it has its answers
 class Body:
     """The body of one response, written straight to the connection: see `backend.event_stream.DirectBody`."""
 
-    __slots__ = ("_chunked", "_cycle", "_protocol")
+    __slots__ = ("_chunked", "_cycle", "_on_writable", "_protocol")
 
     def __init__(self, protocol: Protocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
@@ -36,7 +36,13 @@ class Body:
         if not self._chunked:
             # An HTTP/1.0 client knows no chunks, which uvicorn would send: its body ends with the connection.
             self._cycle.chunked_encoding = False
-        self._protocol.on_writable = on_writable
+        self._on_writable = on_writable
+        self._protocol.on_writable = self._resume
+
+    def _resume(self) -> None:
+        # An earlier, pipelined answer may have filled the buffer, and this one's head goes first.
+        if self._cycle.response_started:
+            self._on_writable()
 
     def write(self, data: bytes) -> bool:
         protocol = self._protocol
@@ -55,6 +61,7 @@ class Protocol(HttpToolsProtocol):
 
     write_timeout_s = Settings.model_fields["write_timeout"].default
     on_writable: Callable[[], None] | None = None
+    _read_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _leaving = False
 
@@ -84,8 +91,20 @@ class Protocol(HttpToolsProtocol):
         if self.on_writable:
             self.on_writable()
 
+    def on_message_begin(self) -> None:
+        """Give the client `write_timeout` seconds to send the whole request."""
+        super().on_message_begin()
+        self._read_timer = self.loop.call_later(self.write_timeout_s, self.transport.abort)
+
+    def on_message_complete(self) -> None:
+        if self._read_timer:
+            self._read_timer.cancel()
+        super().on_message_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
+        if self._read_timer:
+            self._read_timer.cancel()
         # uvicorn tells the last request alone, and not those before it that the client had pipelined.
         for cycle in self._cycles:
             cycle.disconnected = True
@@ -105,7 +124,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._stop_watching()
+        if not self.flow.write_paused:
+            self._stop_watching()
         self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
         self._cycles.append(self.cycle)
         if len(self.pipeline) > MAX_PIPELINED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,6 +104,7 @@ class Stack:
             except psutil.NoSuchProcess:
                 pass
         self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def answers(self, path: str = "/health/ready") -> bool:
         try:

@@ -255,6 +255,27 @@ def test_a_reload_takes_up_new_code_a_new_model_and_new_settings(
     assert ask("x" * 60) == "SECOND"
 
 
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [(".env", "BURBLE_WORKERS=none\n"), ("backend/app.py", "def create_app(:\n")],
+)
+def test_a_reload_that_cannot_start_changes_nothing(
+    start_stack: Callable[..., Stack], tmp_path: Path, path: str, content: str
+) -> None:
+    for name in ("backend", "frontend"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "gunicorn_conf.py", tmp_path)
+    stack = start_stack(root=tmp_path)
+    wait_for(lambda: stack.log().count("startup complete") == 2, "both HTTP workers")
+    before = [process.pid for process in stack.engines() + stack.http_workers()]
+    (tmp_path / path).write_text(content)
+    stack.hup()
+    wait_for(lambda: "Not reloaded" in stack.log(), "the refusal in the log")
+    assert [process.pid for process in stack.engines() + stack.http_workers()] == before
+    response = httpx.post(stack.url + "/chat/sync", json={"prompt": "still here"})
+    assert response.json() == {"response": "still here "}
+
+
 MY_MODEL = """
 class Mine:
     def init(self): pass

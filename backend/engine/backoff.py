@@ -1,4 +1,4 @@
-"""At most five tries a minute to load the model, however they fail.
+"""At most five tries a minute, for each dirty worker, to load the model, however they fail.
 
 A load may raise, or take the whole process with it (out of memory, a crash in native code); gunicorn replaces a dead
 dirty worker at once, a thousand times in a few seconds if need be. So the tries are counted in a file of the runtime
@@ -39,6 +39,8 @@ class LoadAttempts:
 
     def succeeded(self) -> None:
         """Take the last try back: only those that failed, or that nobody lived to report on, count."""
+        if not self._file.exists():
+            return
         lines = self._file.read_text().splitlines(keepends=True)
         self._file.write_text("".join(line for line in lines if line != self._line))
 

@@ -43,6 +43,7 @@ LOGGER = logging.getLogger("gunicorn.error.engine")
 
 SWEEP_S = 0.25  # how often the clocks are looked at, so that no token pays for a timer
 TURN = 64  # tokens after which a model that never waits lets the others have a turn
+CLOSE_S = 30  # that a model is given to close
 LETTING_GO_S = (
     2  # that generators are given to run their `finally` before the model is closed under them
 )
@@ -56,7 +57,7 @@ class Generation:
 
     __slots__ = (
         "ended", "id", "last_seen", "log", "notes", "position", "readers", "request", "since", "started", "task",
-        "unread_since",
+        "thoughts", "unread_since",
     )  # fmt: skip
 
     def __init__(self, generation_id: str, request: GenerationRequest, log: GenerationLog) -> None:
@@ -66,6 +67,7 @@ class Generation:
         self.task: asyncio.Task[None] | None = None  # None while it waits in line
         self.position = 0  # in line, as its reader was told last; 0: nothing was said
         self.notes = 0  # events that are not answer text
+        self.thoughts = 0  # pieces of the thinking that is open; 0: none is
         self.readers = 0
         now = time.monotonic()
         self.ended = 0.0
@@ -79,6 +81,13 @@ class Generation:
     def tokens(self) -> int:
         """Pieces of answer text so far; it counts until the log ends."""
         return self.log.last - self.notes
+
+    def close_thinking(self) -> list[bytes]:
+        """Return the frames that end the thinking, if any is open: no answer may end inside its brackets."""
+        thoughts, self.thoughts = self.thoughts, 0
+        if not thoughts:
+            return []
+        return [sse.thinking("")] * (MIN_THOUGHTS - thoughts) + [sse.thinking_end()]
 
     def note(self, frame: bytes) -> None:
         """Write an event that is not answer text. Raises `LogFull`."""
@@ -128,6 +137,14 @@ class Engine:
         self._peers = peers
         self._loading = asyncio.create_task(self._load())
         self._sweeping = asyncio.create_task(self._sweep())
+        for task in (self._loading, self._sweeping):
+            task.add_done_callback(self._check_task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        """Give up when one of the engine's own tasks has failed: without it streams would hang."""
+        if not task.cancelled() and (error := task.exception()):
+            LOGGER.critical("The engine failed", exc_info=error)
+            self._on_stuck()
 
     async def drain(self, limit_s: float | None) -> None:
         """Take nothing new, let what is there finish, and end with `shutdown` what is left after `limit_s` seconds."""
@@ -153,7 +170,12 @@ class Engine:
             await asyncio.wait(letting_go, timeout=LETTING_GO_S)
         if self._model:
             model, self._model = self._model, None
-            await model.close()
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await model.close()
+            except (Exception, SystemExit):
+                # Somebody else's code; the process ends all the same.
+                LOGGER.exception("The model %s failed to close", self._settings.model)
 
     async def everything_read(self) -> None:
         """Wait until every log was read to its end, or has expired."""
@@ -181,7 +203,7 @@ class Engine:
         if self._state == "draining":
             raise Draining
         if self._state == "failed":
-            raise ModelUnavailable(f"The model cannot be loaded: {self._reason}", retry_after=10)
+            raise ModelUnavailable(retry_after=10)
         if self._model:
             self._model.check(request)
         may_wait = self._settings.max_queued if request["queue"] else 0
@@ -230,6 +252,7 @@ class Engine:
             generation.unread_since = time.monotonic()
             if not generation.readers and not generation.request["resumable"]:
                 self.stop(generation_id)
+        self._logs.release(generation_id)
 
     # Admission
 
@@ -300,50 +323,39 @@ class Engine:
     async def _write(self, generation: Generation, source: Source) -> list[bytes]:
         """Translate each item to its event. Returns the frames that end the log."""
         append = generation.log.append
-        thoughts = 0  # pieces of the thinking that is open; 0: none is
         end = End()
         turn = TURN
         async with aclosing(source.stream(generation.request)) as items:  # type: ignore[type-var]
             async for item in items:
-                if item.__class__ is str and not thoughts:
+                if item.__class__ is str and not generation.thoughts:
                     append(sse.token(item))
                 elif isinstance(item, End):
                     end = item
                 else:
-                    thoughts = self._write_item(generation, item, thoughts)
+                    self._write_item(generation, item)
                 turn -= 1
                 if not turn:
                     turn = TURN
                     await asyncio.sleep(0)
-        self._close_thinking(generation, thoughts)
         return self._finish(generation, end.finish_reason, end)
 
-    def _write_item(
-        self, generation: Generation, item: str | Delta | Prefill, thoughts: int
-    ) -> int:
-        """Write anything but a plain token; return the number of thoughts that are open after it."""
+    def _write_item(self, generation: Generation, item: str | Delta | Prefill) -> None:
+        """Write anything but a plain token."""
         if isinstance(item, Prefill):
             generation.note(sse.prefill(item.done, item.total))
-            return thoughts
+            return
         delta = item if isinstance(item, Delta) else Delta(text=item)
         if not isinstance(delta.text, str) or not isinstance(delta.thinking, str):
             raise TypeError(f"generate() yielded {item!r:.80}, not str, Delta, Prefill or End")
         if delta.thinking:
-            if not thoughts:
+            if not generation.thoughts:
                 generation.note(sse.thinking_begin())
             generation.note(sse.thinking(delta.thinking))
-            thoughts += 1
+            generation.thoughts += 1
         if delta.text:
-            self._close_thinking(generation, thoughts)
+            for frame in generation.close_thinking():
+                generation.note(frame)
             generation.log.append(sse.token(delta.text))
-            return 0
-        return thoughts
-
-    def _close_thinking(self, generation: Generation, thoughts: int) -> None:
-        if thoughts:
-            for _ in range(thoughts, MIN_THOUGHTS):
-                generation.note(sse.thinking(""))
-            generation.note(sse.thinking_end())
 
     def _finish(self, generation: Generation, reason: str, end: End | None = None) -> list[bytes]:
         end = end or End()
@@ -360,7 +372,7 @@ class Engine:
         """Write the terminal record, unless there is one, and make the model let go."""
         if self._live.pop(generation.id, None) is None:
             return
-        generation.log.finish(*frames)
+        generation.log.finish(*generation.close_thinking(), *frames)
         generation.ended = time.monotonic()
         self._logs.close(generation.id)
         if generation.task is None:
@@ -386,12 +398,7 @@ class Engine:
                 self._reason = f"{type(error).__name__}: {error}"
                 self._set_state("failed")
                 for generation in list(self._live.values()):
-                    self._end(
-                        generation,
-                        sse.failure(
-                            ModelUnavailable(f"The model cannot be loaded: {self._reason}")
-                        ),
-                    )
+                    self._end(generation, sse.failure(ModelUnavailable()))
                 continue
             attempts.succeeded()
             LOGGER.info("The model %s is loaded", self._settings.model)

@@ -97,6 +97,10 @@ class GenerationLog:
         for wake in self._wakes:
             wake()
 
+    def clear(self) -> None:
+        self._bytes = bytearray()
+        self._ends = array("Q")
+
     def offset_after(self, position: int) -> int:
         """Return the offset, in bytes, where the event after `position` begins. Raises `IndexError` beyond the end."""
         return self._ends[position - 1] if position else 0
@@ -174,6 +178,13 @@ class LogStore:
             if ended > horizon:
                 return
             self.forget(generation_id)
+
+    def release(self, generation_id: str) -> None:
+        """Drop the events of a finished log that nobody can come back for; its id stays known for as long as others."""
+        log = self._logs.get(generation_id)
+        if log and log.finished and not log.numbered:
+            self.used -= log.size + ENTRY_BYTES * log.last
+            log.clear()
 
     def forget(self, generation_id: str) -> None:
         """Drop a finished log. Readers that are in the middle of it keep it until they are through."""

@@ -17,6 +17,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,9 @@ from backend.settings import Settings
 LOGGER = logging.getLogger("gunicorn.error.engine")
 
 PARENT_CHECK_S = 0.5
+BLOCKED_S = (
+    10  # beyond `dirty_timeout`, which ends generations one by one while the event loop runs
+)
 # What closing may take beyond draining (the last writes, the model's own close) before the process ends regardless.
 CLOSING_S = 5
 # gunicorn's worker ends with its main thread, which waits for a connection of the arbiter's that never closes, from
@@ -52,6 +56,7 @@ class EngineProcess:
         self._started = threading.Event()
         self._signals_in, self._signals_out = socket.socketpair()
         self._signals_in.setblocking(False)
+        self._loop_seen = time.monotonic()
         self._stopping: asyncio.Task[None] | None = None
         self._engine: Engine
         self._server: EngineServer
@@ -101,6 +106,7 @@ class EngineProcess:
                     something.wait()
                     something.clear()
         finally:
+            self._soon(lambda: log.unsubscribe(something.set))
             self._soon(lambda: self._engine.reader_left(generation_id))
 
     # In the engine's thread
@@ -124,6 +130,7 @@ class EngineProcess:
         self._loop.add_reader(self._signals_out, self._on_signals)
         self._engine.start(await self._find_peers(folder))
         self._watching = asyncio.create_task(self._watch_parent())
+        threading.Thread(target=self._watch_loop, name="watchdog", daemon=True).start()
 
     async def _find_peers(self, folder: Path) -> Peers | None:
         if self._settings.dirty_workers == 1:
@@ -168,9 +175,24 @@ class EngineProcess:
 
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:
+            self._loop_seen = time.monotonic()
             await asyncio.sleep(PARENT_CHECK_S)
         LOGGER.warning("The dirty arbiter is gone; this worker leaves as well")
         self._begin_to_stop()
+
+    def _watch_loop(self) -> None:
+        """End the process when a model blocks the event loop: then no other clock of the engine runs.
+
+        Seen twice, for a model that held the interpreter's lock has stopped this thread as well.
+        """
+        limit_s = self._settings.dirty_timeout + BLOCKED_S
+        silent = 0
+        while silent < 2 and self._stopping is None:
+            time.sleep(PARENT_CHECK_S)
+            silent = silent + 1 if time.monotonic() - self._loop_seen > limit_s else 0
+        if self._stopping is None:
+            LOGGER.critical("The model blocks the event loop; this worker ends")
+            os._exit(1)
 
     async def _retire(self) -> None:
         await self._engine.drain(None)

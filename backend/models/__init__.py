@@ -135,10 +135,10 @@ class LoadedModel:
         def run() -> None:
             try:
                 with ExitStack() as at_end:
-                    items = generate()
-                    if hasattr(items, "close"):  # any iterable will do
-                        at_end.callback(items.close)
-                    for item in items:
+                    generator = generate()
+                    if hasattr(generator, "close"):  # any iterable will do
+                        at_end.callback(generator.close)
+                    for item in generator:
                         if stopped.is_set():
                             return
                         put(item)
@@ -183,6 +183,8 @@ async def load_model(settings: Settings) -> LoadedModel:
             raise TypeError(f"{path} is no model: it has no {' and no '.join(missing)}")
         if inspect.iscoroutinefunction(model_class.generate):
             raise TypeError("generate must be a generator or an async generator: it has to yield")
+        if len(inspect.signature(model_class.generate).parameters) < 2:  # the first is self
+            raise TypeError("generate must take the prompt, or messages")
         wants_settings = "settings" in inspect.signature(model_class).parameters
         return model_class(settings=settings) if wants_settings else model_class()
 

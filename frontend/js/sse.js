@@ -438,7 +438,7 @@ export function pause(ms, signal) {
     const timer = setTimeout(wake, ms);
     settled.signal.addEventListener("abort", () => clearTimeout(timer));
     window.addEventListener("online", wake, { signal: settled.signal });
-    document.addEventListener("visibilitychange", wake, { signal: settled.signal });
+    document.addEventListener("visibilitychange", () => document.hidden || wake(), { signal: settled.signal });
     const abort = () => {
       settled.abort();
       reject(signal?.reason);
