@@ -47,23 +47,16 @@ class Server:
 
 
 BURBLE = Contender(
-    "Burble", lambda port: [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py"]
+    "Burble",
+    lambda port: [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn_conf.py")],
 )
 
 PLAIN_FASTAPI = Contender(
     "plain FastAPI",
     lambda port: [
-        *(
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "bench.plain_fastapi:app",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-        ),
-        *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"),
+        *(sys.executable, "-m", "uvicorn", "bench.plain_fastapi:app"),
+        *("--host=127.0.0.1", f"--port={port}", "--loop=uvloop", "--http=httptools"),
+        *("--log-level=warning", "--no-access-log"),
     ],
 )
 
@@ -90,9 +83,10 @@ def serve(contender: Contender, reply: Path, delay_ms: float, max_running: int) 
         }
         process = subprocess.Popen(
             contender.command(port),
-            cwd=ROOT,
+            cwd=folder,  # not where a .env may lie
             env=inherited
             | {
+                "PYTHONPATH": str(ROOT),
                 "BURBLE_BIND": f"127.0.0.1:{port}",
                 "BURBLE_WORKERS": "2",
                 "BURBLE_DIRTY_WORKERS": "1",

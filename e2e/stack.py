@@ -78,7 +78,8 @@ class Stack:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", str(self._root / "gunicorn_conf.py")],
-                cwd=self._root,
+                # Not where a developer's .env lies; a copy of the project brings its own.
+                cwd=self.folder if self._root == ROOT else self._root,
                 env=environment,
                 stdout=log,
                 stderr=log,

@@ -42,7 +42,7 @@ def narrow() -> Iterator[Stack]:
 
     It sends no comments, which would be a second way to notice that a client has left.
     """
-    stack = Stack(max_running=1, keep_alive=600).start()
+    stack = Stack(max_running=1, keep_alive=30).start()
     yield stack
     stack.stop()
 
