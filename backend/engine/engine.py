@@ -42,7 +42,7 @@ from backend.settings import Settings
 LOGGER = logging.getLogger("gunicorn.error.engine")
 
 SWEEP_S = 0.25  # how often the clocks are looked at, so that no token pays for a timer
-TURN = 64  # tokens after which a model that never waits lets the others have a turn
+TURN = 256  # tokens after which a model that never waits lets the others have a turn
 CLOSE_S = 30  # that a model is given to close
 LETTING_GO_S = (
     2  # that generators are given to run their `finally` before the model is closed under them
@@ -322,13 +322,13 @@ class Engine:
 
     async def _write(self, generation: Generation, source: Source) -> list[bytes]:
         """Translate each item to its event. Returns the frames that end the log."""
-        append = generation.log.append
+        append, token = generation.log.append, sse.token
         end = End()
         turn = TURN
         async with aclosing(source.stream(generation.request)) as items:  # type: ignore[type-var]
             async for item in items:
                 if item.__class__ is str and not generation.thoughts:
-                    append(sse.token(item))
+                    append(token(item))
                 elif isinstance(item, End):
                     end = item
                 else:
