@@ -44,9 +44,8 @@ LOGGER = logging.getLogger("gunicorn.error.engine")
 SWEEP_S = 0.25  # how often the clocks are looked at, so that no token pays for a timer
 TURN = 256  # tokens after which a model that never waits lets the others have a turn
 CLOSE_S = 30  # that a model is given to close
-LETTING_GO_S = (
-    2  # that generators are given to run their `finally` before the model is closed under them
-)
+# That generators are given to run their `finally` before the model is closed under them.
+LETTING_GO_S = 2
 MIN_THOUGHTS = 3  # dots that the clients of the original example expect in "[thinking...]"
 
 Source = LoadedModel | Peers  # what a generation's items come from
@@ -99,7 +98,8 @@ class Engine:
     """Generations of one loaded model, bounded in number, time and memory.
 
     `key` is the beginning of every id that this engine hands out: it tells the HTTP workers whose it is. `on_change` is
-    called when `state()` may have changed, and `on_stuck` when every place is held by a model that does not let go.
+    called when `state()` may have changed, and `on_stuck` when the engine cannot go on: every place is held by a model
+    that does not let go, or one of its own tasks has failed.
     All methods belong to the event loop that runs `start`.
     """
 
@@ -115,9 +115,8 @@ class Engine:
         self._on_change = on_change
         self._on_stuck = on_stuck
         self._logs = LogStore(int(settings.log_max_mb * 1024 * 1024), settings.log_ttl)
-        self._live: dict[
-            str, Generation
-        ] = {}  # queued or running, until the log has its terminal record
+        # Queued or running, by id, until the log has its terminal record.
+        self._live: dict[str, Generation] = {}
         self._queue: deque[Generation] = deque()
         self._running: set[Generation] = set()  # each has a place until the model has let go of it
         self._lent: set[Generation] = set()  # each runs in another engine
