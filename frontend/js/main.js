@@ -5,7 +5,7 @@ import { Store } from "./store.js";
 import { ComposerView } from "./views/composer.js";
 import { ConversationView } from "./views/conversation.js";
 import { Follow } from "./views/follow.js";
-import { announcement } from "./views/words.js";
+import { chooseWords, words } from "./words/index.js";
 
 /**
  * @template {HTMLElement} [Kind=HTMLElement]
@@ -15,12 +15,14 @@ function byId(id) {
   return /** @type {Kind} */ (document.getElementById(id));
 }
 
+await chooseWords(navigator.languages);
+
 const trouble = byId("trouble");
 const status = byId("status");
 // Several pages of one host share its storage.
-const store = new Store(`burble ${new URL(".", document.baseURI).pathname}`, (words) => {
-  trouble.textContent = words;
-  trouble.hidden = words === null;
+const store = new Store(`burble ${new URL(".", document.baseURI).pathname}`, (message) => {
+  trouble.textContent = message;
+  trouble.hidden = message === null;
 });
 const chat = new Chat({ store, changed: scheduleDraw });
 const conversation = new ConversationView(byId("conversation"), chat);
@@ -46,8 +48,8 @@ function draw() {
   conversation.draw();
   composer.draw();
   const last = messages.at(-1);
-  const words = announcement(last?.role === "assistant" ? last : null, chat.connection);
-  if (status.textContent !== words) status.textContent = words;
+  const news = words.announcement(last?.role === "assistant" ? last : null, chat.connection);
+  if (status.textContent !== news) status.textContent = news;
   if (messages.length > drawnMessages) follow.toEnd();
   else follow.draw();
   drawnMessages = messages.length;

@@ -1,6 +1,6 @@
 import { Store } from "../js/store.js";
 import { GrowingText } from "../js/views/growing_text.js";
-import { announcement, ending, thinkingSummary, waiting } from "../js/views/words.js";
+import { announcement, ending, thinkingSummary, waiting } from "../js/words/en.js";
 import { equal, ok, test } from "./harness.js";
 
 /**

@@ -5,7 +5,7 @@
 
 import { element } from "./element.js";
 import { GrowingText } from "./growing_text.js";
-import { ending, thinkingSummary, waiting } from "./words.js";
+import { words } from "../words/index.js";
 
 /**
  * @typedef {import("../chat.js").Chat} Chat
@@ -88,9 +88,9 @@ class AnswerView {
       this.#thinking.draw(message);
     }
     this.#text.draw(message.content);
-    const words = this.#settled ? "" : waiting(message, this.#chat.connection);
-    if (this.#waiting.textContent !== words) this.#waiting.textContent = words;
-    this.#waiting.hidden = words === "";
+    const waiting = this.#settled ? "" : words.waiting(message, this.#chat.connection);
+    if (this.#waiting.textContent !== waiting) this.#waiting.textContent = waiting;
+    this.#waiting.hidden = waiting === "";
     this.root.classList.toggle("streaming", !this.#settled && message.phase === "answering");
     if (this.#settled) this.#drawNote(isLast);
   }
@@ -105,7 +105,7 @@ class AnswerView {
 
   /** @param {boolean} isLast */
   #noteOf(isLast) {
-    const said = ending(this.message);
+    const said = words.ending(this.message);
     if (!said) return element("div", { hidden: true });
     const note = element("div", { className: said.error ? "note error" : "note" });
     if (said.error) note.role = "alert";
@@ -138,7 +138,7 @@ class ThinkingView {
 
   /** @param {Answer} answer */
   draw(answer) {
-    const summary = thinkingSummary(answer);
+    const summary = words.thinkingSummary(answer);
     if (this.#summary.textContent !== summary) this.#summary.textContent = summary;
     this.#text.draw(answer.thinking);
     const done = answer.thinkingMs !== null;

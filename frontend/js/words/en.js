@@ -1,9 +1,27 @@
-/** What the page says about an answer, in plain words. */
+/** Everything that the page says, in English. Another language is a module with the same exports. */
 
 /**
  * @typedef {import("../chat.js").Answer} Answer
  * @typedef {import("../sse.js").Connection} Connection
  */
+
+export const language = "en";
+export const direction = "ltr";
+
+/** What index.html says, by its `data-words`. The page itself holds the English ones, to be read before any module is in. */
+export const page = {};
+
+/** The names of the Markdown renderer's buttons. */
+export const markdown = {
+  copy: "Copy",
+  copied: "Copied",
+  copyTable: "Copy table",
+  wrap: "Wrap lines",
+  code: "Code",
+  image: "Image",
+  footnotes: "Footnotes",
+  backToText: "Back to the text",
+};
 
 const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
 /** @type {Record<string, string>} */

@@ -1,0 +1,28 @@
+/**
+ * The words of the page, in the reader's language.
+ *
+ * English is at hand at once; any other language is loaded when it is wanted.
+ */
+
+import * as english from "./en.js";
+
+/** @typedef {typeof english} Words */
+
+/** @type {Record<string, () => Promise<Words>>} */
+const OTHERS = {};
+
+/** The words in use: to be read when they are shown, not kept. @type {Words} */
+export let words = english;
+
+/**
+ * Take the first of these languages that there are words for, and mark the page with it.
+ *
+ * @param {readonly string[]} languages BCP 47 tags, the most wanted first
+ */
+export async function chooseWords(languages) {
+  const names = languages.map((language) => language.split("-")[0] ?? "");
+  const chosen = names.find((name) => name === english.language || name in OTHERS);
+  words = (await OTHERS[chosen ?? ""]?.()) ?? english;
+  document.documentElement.lang = words.language;
+  document.documentElement.dir = words.direction;
+}
