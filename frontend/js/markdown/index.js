@@ -1,14 +1,103 @@
 /**
- * Shows Markdown while it arrives.
+ * Markdown, shown while it arrives: CommonMark and GFM, footnotes, maths and coloured code, as DOM nodes.
  *
- * @param {Element} root an empty element, which then belongs to the renderer
- * @returns {{write(text: string): void, end(): void}}
+ * Nothing in the text can run or be fetched: it only ever becomes text nodes and elements of a fixed set, and the
+ * attributes of a checked link. However the text is cut into pieces, the outcome is that of the whole.
+ *
+ *     const renderer = createRenderer(element);
+ *     renderer.write("Some *text* that");
+ *     renderer.write(" goes on");
+ *     renderer.end();
  */
-export function createRenderer(root) {
-  const paragraph = document.createElement("p");
-  root.append(paragraph);
-  return {
-    write: (text) => paragraph.append(text),
-    end() {},
-  };
+
+import { DocumentView } from "./block_views.js";
+import { BlockParser } from "./blocks.js";
+import { RenderContext } from "./context.js";
+
+/** @type {import("./context.js").Words} */
+const ENGLISH = {
+  copy: "Copy",
+  copied: "Copied",
+  copyTable: "Copy table",
+  wrap: "Wrap lines",
+  footnotes: "Footnotes",
+  backToText: "Back to the text",
+};
+
+/**
+ * Show what is written in an element, drawing at most once per animation frame.
+ *
+ * @param {Element} root empty; it belongs to the renderer from now on
+ * @param {object} [options]
+ * @param {import("./context.js").Words} [options.words] what its buttons say
+ * @param {boolean} [options.autolinks] whether an address in plain text becomes a link, as in GFM but not in CommonMark
+ * @returns {{write(text: string): void, end(): void}} `end` draws the rest at once; nothing may be written after it
+ */
+export function createRenderer(root, { words = ENGLISH, autolinks = true } = {}) {
+  const renderer = new Renderer(root, { words, autolinks });
+  return { write: (text) => renderer.write(text), end: () => renderer.end() };
+}
+
+class Renderer {
+  #context;
+  #parser;
+  #view;
+  /** What was written and is not drawn. */
+  #written = "";
+  /** The last line, as long as its end has not come. */
+  #line = "";
+  #frame = 0;
+  #ended = false;
+
+  /**
+   * @param {Element} root
+   * @param {{words: import("./context.js").Words, autolinks: boolean}} options
+   */
+  constructor(root, options) {
+    this.#context = new RenderContext(root, options);
+    this.#parser = new BlockParser(this.#context);
+    this.#view = new DocumentView(this.#context, root);
+  }
+
+  /** @param {string} text */
+  write(text) {
+    if (this.#ended) throw new Error("the text has ended");
+    this.#written += text;
+    if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  end() {
+    if (this.#ended) return;
+    this.#ended = true;
+    cancelAnimationFrame(this.#frame);
+    this.#takeLines();
+    if (this.#line !== "") this.#parser.add(this.#line.replace(/\r$/, ""));
+    this.#parser.end();
+    this.#view.finish(this.#parser.root);
+    this.#view.draw(this.#parser.root);
+    this.#context.end();
+    this.#context.footnotes.draw();
+  }
+
+  #draw() {
+    this.#frame = 0;
+    this.#takeLines();
+    this.#view.settle(this.#parser.root);
+    // The second half of a character may still come, or the second half of a line's end.
+    const unfinished = this.#line.replace(/[\ud800-\udbff\r]$/, "");
+    this.#parser.withUnfinished(unfinished, () => this.#view.draw(this.#parser.root));
+    this.#context.footnotes.draw();
+  }
+
+  #takeLines() {
+    const text = this.#line + this.#written.replaceAll("\0", "\ufffd");
+    this.#written = "";
+    const lines = /([^\n\r]*)(?:\r\n|\n|\r(?!$))/g;
+    let end = 0;
+    for (const { 0: whole, 1: line = "", index } of text.matchAll(lines)) {
+      this.#parser.add(line);
+      end = index + whole.length;
+    }
+    this.#line = text.slice(end);
+  }
 }

@@ -1,0 +1,714 @@
+/**
+ * The block structure of Markdown, line by line.
+ *
+ * Follows the algorithm of CommonMark 0.31.2's appendix ("phase 1: block structure") with GFM's tables and task lists,
+ * footnotes and `$$` blocks. A complete line changes the tree for good and costs as much as the line is long. The
+ * unfinished last line is tried: what it changed is undone when more of it has arrived.
+ */
+
+import { match, normalLabel, scanDefinition } from "./references.js";
+
+/**
+ * @typedef {"document" | "quote" | "list" | "item" | "footnote" | "paragraph" | "heading" | "code" | "html" | "rule"
+ *   | "table" | "row" | "maths" | "nothing"} Kind `nothing` has no look of its own: a paragraph of definitions only
+ */
+
+export class Block {
+  /** @type {Block[]} */ children = [];
+  open = true;
+  endLine = 0;
+  /** The source of a leaf; of code what has not been taken from it yet. */ text = "";
+  /** Of a heading: 1 to 6. */ level = 0;
+  /** Of a list: its bullet, or the mark after its numbers. Of a fence: its marks. Of html: which kind (1 to 7). */
+  marker = "";
+  /** Of an ordered list: its first number; else null. @type {number | null} */ start = null;
+  /** Of a list: whether blank lines stand between its blocks. */ loose = false;
+  /** Of an item: how many columns its text is indented by. Of a fence: its own indentation. */ indent = 0;
+  /** Of an item's first paragraph: its checkbox, checked or not. @type {boolean | null} */ task = null;
+  /** The first word after a fence. A footnote's label. */ label = "";
+  /** Of a table: each column's alignment. @type {("left" | "center" | "right" | null)[]} */ columns = [];
+  /** Of code and maths: whether it ended with its own marks. */ complete = false;
+
+  /**
+   * @param {Kind} kind
+   * @param {number} startLine
+   */
+  constructor(kind, startLine) {
+    this.kind = kind;
+    this.startLine = startLine;
+  }
+
+  get isContainer() {
+    return ["document", "quote", "list", "item", "footnote"].includes(this.kind);
+  }
+
+  get isFence() {
+    return this.kind === "code" && this.marker !== "";
+  }
+}
+
+/** How deep blocks may nest: each level is an element within an element, which browsers do not bear in thousands. */
+const MAX_DEPTH = 64;
+
+const MAY_START = /[#`~*+_=<>0-9|:$[-]/;
+const HEADING = /#{1,6}(?=[ \t]|$)/y;
+const FENCE = /`{3,}(?=[^`]*$)|~{3,}/y;
+const CLOSING_FENCE = /(`{3,}|~{3,})[ \t]*$/y;
+const SETEXT = /(?:=+|-+)[ \t]*$/y;
+const RULE = /(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:-[ \t]*){3,})$/y;
+const BULLET = /[*+-](?=[ \t]|$)/y;
+const NUMBER = /(\d{1,9})([.)])(?=[ \t]|$)/y;
+const DELIMITER_ROW = /(?=.*[|:])\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/y;
+const FOOTNOTE = /\[\^([^\s[\]^]+)\]:[ \t]*/y;
+const MATHS = /\$\$(?!\$)/y;
+const TASK = /^\[([ xX])\](?=[ \t]+\S)/;
+
+const HTML_STARTS = [
+  /<(?:script|pre|textarea|style)(?=[\s>]|$)/iy,
+  /<!--/y,
+  /<\?/y,
+  /<![a-z]/iy,
+  /<!\[CDATA\[/y,
+  new RegExp(
+    "</?(?:address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt|" +
+      "fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu|" +
+      "menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr|" +
+      "track|ul)(?=\\s|/?>|$)",
+    "iy",
+  ),
+  /(?:<[a-z][a-z0-9-]*(?:\s+[a-z_:][\w.:-]*(?:\s*=\s*(?:[^\s"'=<>`]+|'[^']*'|"[^"]*"))?)*\s*\/?>|<\/[a-z][a-z0-9-]*\s*>)\s*$/iy,
+];
+/** What ends the first five kinds; the others end at a blank line. */
+const HTML_ENDS = [/<\/(?:script|pre|textarea|style)>/i, /-->/, /\?>/, />/, /\]\]>/];
+
+/** One line, and how far it was read. Columns count a tab up to the next multiple of four. */
+class Line {
+  at = 0;
+  column = 0;
+  /** Whether only a part of the tab at `at` was read. */
+  #inTab = false;
+  /** Where its next character stands that is neither space nor tab. */
+  next = 0;
+  /** How many columns stand before that. */
+  indent = 0;
+
+  /** @param {string} text */
+  constructor(text) {
+    this.text = text;
+    this.look();
+  }
+
+  get blank() {
+    return this.next >= this.text.length;
+  }
+
+  get rest() {
+    return this.text.slice(this.next);
+  }
+
+  /** Find the next character. */
+  look() {
+    let column = this.column;
+    let at = this.at;
+    for (; ; at += 1) {
+      if (this.text[at] === " ") column += 1;
+      else if (this.text[at] === "\t") column += 4 - (column % 4);
+      else break;
+    }
+    this.next = at;
+    this.indent = column - this.column;
+  }
+
+  /** @param {RegExp} pattern a sticky one, tried at the next character */
+  match(pattern) {
+    return match(pattern, this.text, this.next);
+  }
+
+  toNext() {
+    this.column += this.indent;
+    this.at = this.next;
+    this.#inTab = false;
+    this.indent = 0;
+  }
+
+  /** @param {number} count of characters that are no tabs, from the next character on */
+  skip(count) {
+    this.toNext();
+    this.at += count;
+    this.column += count;
+    this.look();
+  }
+
+  /** @param {number} columns at most so many, of spaces and tabs */
+  skipColumns(columns) {
+    for (let left = columns; left > 0; ) {
+      const character = this.text[this.at];
+      if (character !== " " && character !== "\t") break;
+      const width = character === " " ? 1 : 4 - (this.column % 4);
+      this.#inTab = width > left;
+      if (!this.#inTab) this.at += 1;
+      this.column += Math.min(width, left);
+      left -= width;
+    }
+    this.look();
+  }
+
+  /** All that was not read; the part of a tab that is left becomes spaces. */
+  remainder() {
+    if (!this.#inTab) return this.text.slice(this.at);
+    return " ".repeat(4 - (this.column % 4)) + this.text.slice(this.at + 1);
+  }
+}
+
+export class BlockParser {
+  root = new Block("document", 1);
+  #context;
+  /** The open blocks, outermost first. */
+  #open = [this.root];
+  #line = 0;
+  /** How many of the open blocks go on in this line. */
+  #matched = 0;
+  /** Whether what happens now can be undone, so that nobody else may hear of it. */
+  #trying = false;
+
+  /**
+   * @param {object} context
+   * @param {(label: string, definition: import("./references.js").Definition) => void} context.define
+   * @param {(label: string) => void} context.defineFootnote
+   */
+  constructor(context) {
+    this.#context = context;
+  }
+
+  /** @param {string} text a complete line, without its end */
+  add(text) {
+    this.#read(new Line(text));
+    const leaf = this.#tip;
+    if (leaf.kind === "paragraph") this.#takeDefinitions(leaf, true);
+  }
+
+  /**
+   * Call `look` while the tree is as if this were all of the last line.
+   *
+   * @param {string} text
+   * @param {() => void} look
+   */
+  withUnfinished(text, look) {
+    const saved = this.#open.map((block) => ({ block, copy: { ...block }, length: block.children.length }));
+    const { length } = this.#open;
+    const line = this.#line;
+    this.#trying = true;
+    if (!this.#undecided(text)) {
+      this.#read(new Line(text));
+      this.#guess();
+    }
+    look();
+    this.#trying = false;
+    this.#line = line;
+    this.#open = saved.map(({ block }) => block);
+    for (const { block, copy, length: children } of saved) {
+      Object.assign(block, copy);
+      block.children.length = children;
+    }
+    if (this.#open.length !== length) throw new Error("the open blocks were not restored");
+  }
+
+  /** No more lines come. */
+  end() {
+    this.#closeTo(0);
+  }
+
+  get #tip() {
+    return /** @type {Block} */ (this.#open.at(-1));
+  }
+
+  /**
+   * Whether the next characters decide what this line is, so that showing it now would show its marks.
+   *
+   * @param {string} text
+   */
+  #undecided(text) {
+    if (text.trim() === "") return true;
+    const tip = this.#tip;
+    if (tip.isFence || tip.kind === "maths") return /^[\s>]*(?:`+|~+|\$)\s*$/.test(text);
+    const rest = text.replace(/^(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*/, "");
+    return /^(?:#{1,6}|(?:[-+*_=][ \t]*)+|\d{1,9}[.)]?|`+|~+|\[[ xX]?\]?|\[\^[^\]\s]*\]?|[|:-][\s:|-]*|<|\$+)?$/.test(rest);
+  }
+
+  /** Take an open paragraph for what it will most likely become: nothing but definitions, or a table's head. */
+  #guess() {
+    const tip = this.#tip;
+    if (tip.kind !== "paragraph") return;
+    this.#takeDefinitions(tip, false);
+    if (tip.text === "" || (tip.task === null && /^\[(?!\^)[^\]]+\]:/.test(tip.text))) tip.kind = "nothing";
+    else if (/^\|.*[^\s|].*\n$/.test(tip.text)) this.#guessTable(tip);
+  }
+
+  /** @param {Block} tip */
+  #guessTable(tip) {
+    tip.columns = cells(tip.text).map(() => null);
+    tip.children = [row(tip.text, this.#line)];
+    tip.kind = "table";
+  }
+
+  /** @param {Line} line */
+  #read(line) {
+    this.#line += 1;
+    this.#matched = 1;
+    while (this.#matched < this.#open.length) {
+      const outcome = this.#goesOn(/** @type {Block} */ (this.#open[this.#matched]), line);
+      if (outcome === "ended") return;
+      if (outcome === "no") break;
+      this.#matched += 1;
+    }
+    const all = this.#matched === this.#open.length;
+    const parent = /** @type {Block} */ (this.#open[this.#matched - 1]);
+    const isVerbatim = all && ["code", "html", "maths"].includes(parent.kind);
+    const begun = isVerbatim ? false : this.#beginBlocks(line);
+    if (begun === "complete") return;
+    this.#addText(line, !begun && !all);
+  }
+
+  /**
+   * Whether an open block goes on in this line.
+   *
+   * @param {Block} block
+   * @param {Line} line
+   * @returns {"yes" | "no" | "ended"} `ended` if the line was its end, and is done with
+   */
+  #goesOn(block, line) {
+    switch (block.kind) {
+      case "quote":
+        if (line.indent > 3 || line.text[line.next] !== ">") return "no";
+        line.skip(1);
+        line.skipColumns(1);
+        return "yes";
+      case "item":
+        if (line.blank) return block.children.length > 0 ? (line.toNext(), "yes") : "no";
+        if (line.indent < block.indent) return "no";
+        line.skipColumns(block.indent);
+        return "yes";
+      case "footnote":
+        if (line.blank) return line.toNext(), "yes";
+        if (line.indent < 4) return "no";
+        line.skipColumns(4);
+        return "yes";
+      case "list":
+        return "yes";
+      case "code":
+        return block.isFence ? this.#fenceGoesOn(block, line) : indentedGoesOn(line);
+      case "html":
+        return line.blank && Number(block.marker) > 5 ? "no" : "yes";
+      case "paragraph":
+      case "table":
+      case "maths":
+        return line.blank ? "no" : "yes";
+      default:
+        return "no";
+    }
+  }
+
+  /**
+   * @param {Block} block
+   * @param {Line} line
+   */
+  #fenceGoesOn(block, line) {
+    const marks = line.indent <= 3 ? line.match(CLOSING_FENCE)?.[1] : undefined;
+    if (marks && marks[0] === block.marker[0] && marks.length >= block.marker.length) {
+      block.complete = true;
+      this.#close(block, this.#line);
+      return "ended";
+    }
+    line.skipColumns(block.indent);
+    return "yes";
+  }
+
+  /**
+   * Begin what this line begins, block within block.
+   *
+   * @param {Line} line
+   * @returns {"complete" | "begun" | false} `complete` if nothing is left of the line
+   */
+  #beginBlocks(line) {
+    /** @type {"begun" | false} */
+    let begun = false;
+    for (;;) {
+      const indented = line.indent > 3;
+      if (line.blank || (!indented && !MAY_START.test(line.text[line.next] ?? ""))) return begun;
+      const outcome = this.#beginBlock(line, indented);
+      if (outcome === "none") return begun;
+      begun = "begun";
+      if (outcome === "complete") return "complete";
+      if (outcome === "leaf") return begun;
+    }
+  }
+
+  /**
+   * @param {Line} line
+   * @param {boolean} indented
+   * @returns {"container" | "leaf" | "complete" | "none"}
+   */
+  #beginBlock(line, indented) {
+    const parent = /** @type {Block} */ (this.#open[this.#matched - 1]);
+    const mayNest = this.#open.length < MAX_DEPTH;
+    if (!indented) {
+      if (mayNest && line.text[line.next] === ">") return this.#beginQuote(line);
+      return (
+        this.#beginHeading(line) ??
+        this.#beginFence(line) ??
+        this.#beginMaths(line) ??
+        this.#beginHtml(line, parent) ??
+        this.#underline(line, parent) ??
+        this.#beginTable(line, parent) ??
+        this.#beginRule(line) ??
+        (mayNest ? (this.#beginFootnote(line) ?? this.#beginItem(line, parent)) : null) ??
+        "none"
+      );
+    }
+    return this.#beginIndented(line);
+  }
+
+  /** @param {Line} line */
+  #beginQuote(line) {
+    this.#begin("quote");
+    line.skip(1);
+    line.skipColumns(1);
+    return /** @type {const} */ ("container");
+  }
+
+  /** @param {Line} line */
+  #beginHeading(line) {
+    const marks = line.match(HEADING)?.[0];
+    if (!marks) return null;
+    const heading = this.#begin("heading");
+    heading.level = marks.length;
+    heading.text = line.text
+      .slice(line.next + marks.length)
+      .replace(/^[ \t]+/, "")
+      .replace(/(?:^|[ \t]+)#+[ \t]*$/, "")
+      .replace(/[ \t]+$/, "");
+    this.#close(heading, this.#line);
+    return /** @type {const} */ ("complete");
+  }
+
+  /** @param {Line} line */
+  #beginFence(line) {
+    const marks = line.match(FENCE)?.[0];
+    if (!marks) return null;
+    const fence = this.#begin("code");
+    fence.marker = marks;
+    fence.indent = line.indent;
+    fence.label = line.text.slice(line.next + marks.length).trim();
+    return /** @type {const} */ ("complete");
+  }
+
+  /** @param {Line} line */
+  #beginMaths(line) {
+    if (!line.match(MATHS)) return null;
+    const text = line.rest;
+    const end = text.indexOf("$$", 2);
+    // Text after it, or none in it: the paragraph's own affair.
+    if (end >= 0 && (text.slice(end + 2).trim() !== "" || text.slice(2, end).trim() === "")) return null;
+    const maths = this.#begin("maths");
+    maths.text = text;
+    if (end >= 0) {
+      maths.complete = true;
+      this.#close(maths, this.#line);
+    }
+    return /** @type {const} */ ("complete");
+  }
+
+  /**
+   * @param {Line} line
+   * @param {Block} parent
+   */
+  #beginHtml(line, parent) {
+    if (line.text[line.next] !== "<") return null;
+    const index = HTML_STARTS.findIndex((pattern) => line.match(pattern));
+    const interrupts = parent.kind === "paragraph" || this.#tip.kind === "paragraph";
+    if (index < 0 || (index === 6 && interrupts)) return null;
+    this.#begin("html").marker = String(index + 1);
+    return /** @type {const} */ ("leaf");
+  }
+
+  /**
+   * A setext heading's underline.
+   *
+   * @param {Line} line
+   * @param {Block} parent
+   */
+  #underline(line, parent) {
+    if (parent.kind !== "paragraph" || !line.match(SETEXT)) return null;
+    this.#takeDefinitions(parent, false);
+    if (parent.text === "") return null;
+    parent.kind = "heading";
+    parent.level = line.text[line.next] === "=" ? 1 : 2;
+    parent.text = parent.text.trimEnd();
+    this.#close(parent, this.#line);
+    return /** @type {const} */ ("complete");
+  }
+
+  /**
+   * @param {Line} line
+   * @param {Block} parent
+   */
+  #beginTable(line, parent) {
+    if (parent.kind !== "paragraph" || !line.match(DELIMITER_ROW)) return null;
+    const columns = cells(line.rest);
+    const headStart = parent.text.lastIndexOf("\n", parent.text.length - 2) + 1;
+    const head = parent.text.slice(headStart).trimEnd();
+    if (head === "" || cells(head).length !== columns.length) return null;
+    let table = parent;
+    if (headStart > 0) {
+      parent.text = parent.text.slice(0, headStart);
+      this.#close(parent, this.#line - 1);
+      table = this.#begin("table");
+    }
+    table.kind = "table";
+    table.text = "";
+    table.columns = columns.map(alignment);
+    table.children = [row(head, this.#line - 1)];
+    return /** @type {const} */ ("complete");
+  }
+
+  /** @param {Line} line */
+  #beginRule(line) {
+    if (!line.match(RULE)) return null;
+    this.#close(this.#begin("rule"), this.#line);
+    return /** @type {const} */ ("complete");
+  }
+
+  /** @param {Line} line */
+  #beginFootnote(line) {
+    const found = line.match(FOOTNOTE);
+    if (!found) return null;
+    const footnote = this.#begin("footnote");
+    footnote.label = normalLabel(found[1] ?? "");
+    // Even if the line is only tried: no rest of it could change that.
+    this.#context.defineFootnote(footnote.label);
+    line.skip(found[0].replace(/[ \t]+$/, "").length);
+    line.skipColumns(Infinity);
+    return /** @type {const} */ ("container");
+  }
+
+  /**
+   * @param {Line} line
+   * @param {Block} parent
+   */
+  #beginItem(line, parent) {
+    const bullet = line.match(BULLET)?.[0];
+    const numbered = bullet ? null : line.match(NUMBER);
+    const marker = bullet ?? numbered?.[0];
+    if (!marker) return null;
+    const start = numbered ? Number(numbered[1]) : null;
+    const isEmpty = line.text.slice(line.next + marker.length).trim() === "";
+    // Only a list that begins with 1 may interrupt a paragraph, and not with an empty item.
+    if (parent.kind === "paragraph" && (isEmpty || (start ?? 1) !== 1)) return null;
+    const kind = bullet ?? numbered?.[2] ?? "";
+    const { indent } = line;
+    line.skip(marker.length);
+    const isSameList = parent.kind === "list" && parent.marker === kind && (parent.start === null) === (start === null);
+    if (!isSameList) {
+      if (parent.kind === "list") this.#matched -= 1;
+      const list = this.#begin("list");
+      list.marker = kind;
+      list.start = start;
+    }
+    // More than four spaces belong to indented code in the item.
+    const spaces = isEmpty || line.indent > 4 ? 1 : line.indent;
+    this.#begin("item").indent = indent + marker.length + spaces;
+    line.skipColumns(spaces);
+    return /** @type {const} */ ("container");
+  }
+
+  /** @param {Line} line */
+  #beginIndented(line) {
+    // It cannot interrupt a paragraph, not even one that this line would continue lazily.
+    if (this.#tip.kind === "paragraph" || line.blank) return /** @type {const} */ ("none");
+    line.skipColumns(4);
+    this.#begin("code");
+    return /** @type {const} */ ("leaf");
+  }
+
+  /**
+   * @param {Line} line
+   * @param {boolean} mayBeLazy
+   */
+  #addText(line, mayBeLazy) {
+    if (mayBeLazy && !line.blank && this.#tip.kind === "paragraph") {
+      this.#tip.text += line.rest + "\n";
+      return;
+    }
+    this.#closeTo(this.#matched);
+    const leaf = this.#tip;
+    switch (leaf.kind) {
+      case "code":
+        leaf.text += line.remainder() + "\n";
+        return;
+      case "html":
+        leaf.text += line.remainder() + "\n";
+        if (HTML_ENDS[Number(leaf.marker) - 1]?.test(line.text)) this.#close(leaf, this.#line);
+        return;
+      case "maths":
+        leaf.text += "\n" + line.text.slice(line.at);
+        if (/\$\$[ \t]*$/.test(line.text)) {
+          leaf.complete = true;
+          this.#close(leaf, this.#line);
+        }
+        return;
+      case "table":
+        leaf.children.push(row(line.rest, this.#line));
+        return;
+      case "paragraph":
+        leaf.text += line.rest + "\n";
+        return;
+    }
+    if (line.blank) return;
+    // A list holds items only.
+    if (leaf.kind === "list") this.#closeTo(this.#open.length - 1);
+    const parent = this.#tip;
+    const paragraph = this.#begin("paragraph");
+    const task = parent.kind === "item" && parent.children[0] === paragraph ? TASK.exec(line.rest) : null;
+    if (task) paragraph.task = task[1] !== " ";
+    paragraph.text = line.rest.slice(task ? 3 : 0) + "\n";
+  }
+
+  /**
+   * Open a block in the innermost one that goes on in this line.
+   *
+   * @param {Kind} kind
+   */
+  #begin(kind) {
+    this.#closeTo(this.#matched);
+    while (!this.#tip.isContainer || (this.#tip.kind === "list" && kind !== "item")) this.#closeTo(this.#open.length - 1);
+    const parent = this.#tip;
+    const block = new Block(kind, this.#line);
+    const previous = parent.children.at(-1);
+    const list = parent.kind === "item" ? this.#open.at(-2) : parent;
+    if (previous && list?.kind === "list" && previous.endLine < this.#line - 1) list.loose = true;
+    parent.children.push(block);
+    this.#open.push(block);
+    this.#matched = this.#open.length;
+    return block;
+  }
+
+  /** @param {number} count of open blocks that stay open */
+  #closeTo(count) {
+    while (this.#open.length > count) this.#close(this.#tip, this.#line - 1);
+  }
+
+  /**
+   * Close the innermost open block.
+   *
+   * @param {Block} block
+   * @param {number} endLine
+   */
+  #close(block, endLine) {
+    this.#open.pop();
+    this.#matched = Math.min(this.#matched, this.#open.length);
+    block.open = false;
+    block.endLine = endLine;
+    const last = block.children.at(-1);
+    switch (block.kind) {
+      case "list":
+      case "item":
+        block.endLine = last ? last.endLine : block.startLine;
+        break;
+      case "maths":
+        if (block.complete) break;
+        block.kind = "paragraph";
+        block.text += "\n";
+        break;
+      case "paragraph":
+        this.#takeDefinitions(block, false);
+        if (block.text.trim() === "" && block.task === null) block.kind = "nothing";
+        break;
+      case "html":
+        block.text = block.text.replace(/\s+$/, "");
+        break;
+      case "code":
+        if (!block.isFence) {
+          const { end, count } = beforeBlankLines(block.text);
+          block.text = block.text.slice(0, end);
+          block.endLine -= count;
+        }
+        break;
+    }
+  }
+
+  /**
+   * @param {Block} paragraph
+   * @param {boolean} onlyCertain leave what further lines could change
+   */
+  #takeDefinitions(paragraph, onlyCertain) {
+    while (paragraph.text.startsWith("[") && paragraph.task === null) {
+      const found = scanDefinition(paragraph.text);
+      if (!found || (onlyCertain && !found.certain)) return;
+      if (!this.#trying) this.#context.define(normalLabel(found.label), found.definition);
+      paragraph.text = paragraph.text.slice(found.end);
+    }
+  }
+}
+
+/** @param {Line} line */
+function indentedGoesOn(line) {
+  if (line.indent > 3 || line.blank) {
+    line.skipColumns(4);
+    return "yes";
+  }
+  return "no";
+}
+
+/**
+ * Where a text ends without its last blank lines, and how many those are.
+ *
+ * @param {string} text of complete lines
+ */
+export function beforeBlankLines(text) {
+  let end = text.length;
+  let count = 0;
+  while (end > 0) {
+    const start = end > 1 ? text.lastIndexOf("\n", end - 2) + 1 : 0;
+    if (text.slice(start, end).trim() !== "") break;
+    end = start;
+    count += 1;
+  }
+  return { end, count };
+}
+
+/**
+ * @param {string} text
+ * @param {number} line
+ */
+function row(text, line) {
+  const made = new Block("row", line);
+  made.text = text;
+  made.open = false;
+  return made;
+}
+
+/**
+ * The cells of a table's row. A bar that is escaped belongs to its cell, even in code.
+ *
+ * @param {string} text
+ */
+export function cells(text) {
+  const inner = text.trim().replace(/^\|/, "").replace(/(^|[^\\])\|$/, "$1");
+  const found = [];
+  let start = 0;
+  for (let at = 0; at < inner.length; at += 1) {
+    if (inner[at] === "\\") at += 1;
+    else if (inner[at] === "|") {
+      found.push(inner.slice(start, at));
+      start = at + 1;
+    }
+  }
+  found.push(inner.slice(start));
+  return found.map((cell) => cell.trim().replaceAll("\\|", "|"));
+}
+
+/** @param {string} cell of a delimiter row */
+function alignment(cell) {
+  const [left, right] = [cell.startsWith(":"), cell.endsWith(":")];
+  return left && right ? "center" : left ? "left" : right ? "right" : null;
+}

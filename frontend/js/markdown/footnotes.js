@@ -1,0 +1,144 @@
+/**
+ * Footnotes: the marks in the text, numbered in the order of the text, and their section after it.
+ *
+ * GFM's way, but what nothing refers to is shown as well, after the others: no word gets lost.
+ */
+
+import { normalLabel } from "./references.js";
+
+export class Footnotes {
+  #root;
+  #words;
+  /** @type {Map<string, HTMLLIElement>} */
+  #items = new Map();
+  #list = document.createElement("ol");
+  #section = document.createElement("section");
+  /** The texts of labels that were defined before. @type {HTMLLIElement[]} */
+  #more = [];
+  /** @type {WeakMap<Element, string>} */
+  #labels = new WeakMap();
+  #changed = false;
+
+  /**
+   * @param {Element} root
+   * @param {import("./context.js").Words} words
+   */
+  constructor(root, words) {
+    this.#root = root;
+    this.#words = words;
+    this.#section.className = "md-footnotes";
+    this.#section.ariaLabel = words.footnotes;
+    this.#section.append(this.#list);
+  }
+
+  /** @param {string} label in normal form */
+  isDefined(label) {
+    return this.#items.has(label);
+  }
+
+  /**
+   * Returns whether this was its first definition.
+   *
+   * @param {string} label in normal form
+   */
+  define(label) {
+    if (this.#items.has(label)) return false;
+    this.#items.set(label, this.#addItem());
+    this.#root.append(this.#section);
+    return true;
+  }
+
+  /**
+   * Where the text of a footnote goes.
+   *
+   * @param {string} label in normal form
+   */
+  claim(label) {
+    const free = [this.#items.get(label), ...this.#more].find((item) => item?.childNodes.length === 0);
+    if (free) return free;
+    const item = this.#addItem();
+    this.#more.push(item);
+    return item;
+  }
+
+  #addItem() {
+    const item = document.createElement("li");
+    item.tabIndex = -1;
+    this.#list.append(item);
+    this.#changed = true;
+    return item;
+  }
+
+  /**
+   * Make a mark.
+   *
+   * @param {string} written
+   */
+  reference(written) {
+    const label = normalLabel(written);
+    const mark = document.createElement("sup");
+    mark.className = "md-footnote";
+    mark.textContent = written;
+    this.#labels.set(mark, label);
+    this.#changed = true;
+    return mark;
+  }
+
+  /** Call after drawing: numbers what is new, in the order of the text. */
+  draw() {
+    if (!this.#changed || this.#items.size === 0) return;
+    this.#changed = false;
+    /** @type {Set<string>} */
+    const order = new Set();
+    for (const mark of this.#root.querySelectorAll("sup.md-footnote")) {
+      const label = this.#labels.get(mark) ?? "";
+      if (!this.#items.has(label)) continue;
+      order.add(label);
+      this.#number(mark, label, [...order].indexOf(label) + 1);
+    }
+    const labels = [...order, ...[...this.#items.keys()].filter((label) => !order.has(label))];
+    const items = labels.map((label) => /** @type {HTMLLIElement} */ (this.#items.get(label)));
+    [...items, ...this.#more].forEach((item, index) => {
+      if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
+    });
+  }
+
+  /**
+   * @param {Element} mark
+   * @param {string} label
+   * @param {number} number
+   */
+  #number(mark, label, number) {
+    let button = mark.firstElementChild;
+    if (!button) {
+      button = Object.assign(document.createElement("button"), {
+        type: "button",
+        onclick: () => this.#show(label, mark),
+      });
+      mark.replaceChildren(button);
+    }
+    if (button.textContent !== String(number)) button.textContent = String(number);
+  }
+
+  /**
+   * @param {string} label
+   * @param {Element} mark
+   */
+  #show(label, mark) {
+    const item = this.#items.get(label);
+    if (!item) return;
+    item.querySelector(":scope > .md-back")?.remove();
+    const back = Object.assign(document.createElement("button"), {
+      type: "button",
+      className: "md-back",
+      textContent: "↩",
+      ariaLabel: this.#words.backToText,
+      onclick: () => {
+        back.remove();
+        /** @type {HTMLElement | null} */ (mark.firstElementChild)?.focus();
+      },
+    });
+    item.append(back);
+    item.focus();
+  }
+}

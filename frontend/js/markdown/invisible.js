@@ -1,0 +1,35 @@
+/**
+ * Characters that are not seen but change what is read or copied: controls, marks of direction, zero-width ones, tags.
+ * In code each is shown by its number. Source of the danger: CVE-2021-42574 ("Trojan Source").
+ */
+
+// Joiners within an emoji are what they seem.
+const INVISIBLE =
+  /(?<!\p{Extended_Pictographic}\ufe0f?)\u200d|[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+/**
+ * The text as nodes: one text node, where there is nothing to show.
+ *
+ * @param {string} text
+ * @returns {(Text | HTMLElement)[]}
+ */
+export function visibleText(text) {
+  const nodes = [];
+  let done = 0;
+  for (const { 0: character, index } of text.matchAll(INVISIBLE)) {
+    if (index > done) nodes.push(new Text(text.slice(done, index)));
+    nodes.push(mark(character));
+    done = index + character.length;
+  }
+  if (done < text.length) nodes.push(new Text(text.slice(done)));
+  return nodes;
+}
+
+/** @param {string} character */
+function mark(character) {
+  const point = character.codePointAt(0) ?? 0;
+  const element = document.createElement("span");
+  element.className = "md-invisible";
+  element.textContent = `U+${point.toString(16).toUpperCase().padStart(4, "0")}`;
+  return element;
+}
