@@ -110,16 +110,13 @@ export class CodeView {
   /** @param {string} text */
   #noteWidth(text) {
     if (this.#pre.tabIndex === 0) return;
-    for (const line of text.split("\n")) {
-      this.#column += line.length;
-      if (this.#column > SHORT) {
-        this.#pre.tabIndex = 0;
-        this.#pre.className = "md-scroller";
-        return;
-      }
-      this.#column = 0;
+    for (const [index, line] of text.split("\n").entries()) {
+      this.#column = line.length + (index === 0 ? this.#column : 0);
+      if (this.#column <= SHORT) continue;
+      this.#pre.tabIndex = 0;
+      this.#pre.className = "md-scroller";
+      return;
     }
-    this.#column = text.length - text.lastIndexOf("\n") - 1 + (text.includes("\n") ? 0 : this.#column);
   }
 
   #closeGroup() {

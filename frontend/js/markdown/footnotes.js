@@ -109,15 +109,19 @@ export class Footnotes {
    * @param {number} number
    */
   #number(mark, label, number) {
-    let button = mark.firstElementChild;
-    if (!button) {
-      button = Object.assign(document.createElement("button"), {
-        type: "button",
-        onclick: () => this.#show(label, mark),
+    let link = mark.querySelector("a");
+    if (!link) {
+      link = document.createElement("a");
+      link.role = "doc-noteref";
+      link.addEventListener("click", (event) => {
+        event.preventDefault();
+        this.#show(label, mark);
       });
-      mark.replaceChildren(button);
+      mark.replaceChildren(link);
     }
-    if (button.textContent !== String(number)) button.textContent = String(number);
+    if (link.textContent === String(number)) return;
+    link.textContent = String(number);
+    link.href = `#footnote-${number}`;
   }
 
   /**
@@ -127,10 +131,10 @@ export class Footnotes {
   #show(label, mark) {
     const item = this.#items.get(label);
     if (!item) return;
-    item.querySelector(":scope > .md-back")?.remove();
+    item.querySelector(":scope > .md-return")?.remove();
     const back = Object.assign(document.createElement("button"), {
       type: "button",
-      className: "md-back",
+      className: "md-return",
       textContent: "↩",
       ariaLabel: this.#words.backToText,
       onclick: () => {
