@@ -50,9 +50,13 @@ format:
     {{ run }} ruff check --fix
     {{ run }} ruff format
 
-# Measure (arguments go to the benchmark; --help lists them)
+# Measure what a token and a stream cost (arguments go to the benchmark; --help lists them)
 bench *args:
     {{ run }} python -m bench "$@"
+
+# Measure what a long answer costs a browser (arguments go to the benchmark; --help lists them)
+bench-page *args:
+    {{ run }} python -m bench.page "$@"
 
 # Pin every package that is deployed, by version and hash, at its newest
 lock:

@@ -2,40 +2,88 @@
 
 from __future__ import annotations
 
-import os
+import functools
+import gzip
+import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 FRONTEND = Path(__file__).parent.parent / "frontend"
-# Ask again each time: an edit shows at once, and what has not changed costs a 304 by its ETag.
-REVALIDATE = {"Cache-Control": "no-cache"}
+
+SMALL_BYTES = 1000  # one packet takes that as it is
+WORTHWHILE = 0.9  # of a file's size: images are compressed already
+CACHED_VERSIONS = 256  # of all files together, of which there are fewer than a hundred
 
 
 class PageFiles(StaticFiles):
-    """Static files that a browser asks for again each time, mostly to hear that nothing has changed."""
+    """Static files, compressed for a client that takes gzip.
 
-    def file_response(
-        self, full_path: str | os.PathLike[str], *args: Any, **kwargs: Any
-    ) -> Response:
-        response = super().file_response(full_path, *args, **kwargs)
-        response.headers.update(REVALIDATE)
+    A browser asks for them again each time, mostly to hear that nothing has changed: so an edit shows at once. Both
+    forms of a file carry the same ETag, and therefore a weak one (RFC 9110, section 8.8.1).
+    """
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return the file, or a 304. Raises `HTTPException` when there is no such file, or for another method."""
+        response = await super().get_response(path, scope)
+        headers = response.headers
+        headers["Cache-Control"] = "no-cache"
+        headers["Vary"] = "Accept-Encoding"
+        headers["ETag"] = "W/" + headers["ETag"]
+        if isinstance(response, FileResponse) and takes_gzip(Headers(scope=scope)):
+            version = response.stat_result
+            assert version  # `StaticFiles` has looked
+            content = await to_thread.run_sync(
+                gzipped, str(response.path), version.st_size, version.st_mtime_ns
+            )
+            if content is not None:
+                for name in ("Content-Length", "Accept-Ranges", "Last-Modified"):
+                    del headers[name]
+                headers["Content-Encoding"] = "gzip"
+                return Response(content, headers=headers)
         return response
+
+
+@functools.lru_cache(CACHED_VERSIONS)
+def gzipped(path: str, size: int, modified_ns: int) -> bytes | None:
+    """Return the file compressed, or None where that does not pay.
+
+    Its size in bytes and its time of modification are not read, but tell one version from the next.
+    """
+    if size < SMALL_BYTES:
+        return None
+    compressed = gzip.compress(Path(path).read_bytes(), mtime=0)
+    return compressed if len(compressed) < WORTHWHILE * size else None
+
+
+def takes_gzip(request: Headers) -> bool:
+    """Tell whether a client prefers gzip to no compression (RFC 9110, section 12.5.3)."""
+    weights = {"identity": 0.0}
+    for item in ",".join(request.getlist("accept-encoding")).split(","):
+        coding, *parameters = item.replace(" ", "").replace("\t", "").lower().split(";")
+        weight = re.fullmatch(r"q=([01](?:\.\d{0,3})?)", parameters[0]) if parameters else None
+        weights[coding] = float(weight[1]) if weight else float(not parameters)
+    gzip_weight = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
+    return gzip_weight > 0 and gzip_weight >= weights["identity"]
 
 
 def install(app: FastAPI) -> None:
     """Serve the page at `/` and the API's page at `/docs`; their URLs are relative, so both work below a subpath."""
+    page = PageFiles(directory=FRONTEND)
 
-    async def index() -> Response:
-        return FileResponse(FRONTEND / "index.html", headers=REVALIDATE)
+    async def index(request: Request) -> Response:
+        return await page.get_response("index.html", request.scope)
 
-    async def favicon() -> Response:
-        return FileResponse(FRONTEND / "favicon.svg", headers=REVALIDATE)
+    async def favicon(request: Request) -> Response:
+        return await page.get_response("favicon.svg", request.scope)
 
     async def docs() -> HTMLResponse:
         return get_swagger_ui_html(

@@ -10,6 +10,29 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 TIMEOUT_MS = 30_000
 
+# The text of an element as a reader takes it: whatever separates blocks, and every run of white space, is one space.
+# `innerText` would not do: it skips what is off the screen (`content-visibility`).
+READ = """(root) => {
+    const INLINE = "a, abbr, b, code, del, em, i, s, small, span, strong, sub, sup, u";
+    const walk = document.createTreeWalker(root);
+    let [text, last] = ["", null];
+    for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+        if (node.nodeName === "BR") text += " ";
+        if (!(node instanceof Text)) continue;
+        let block = node.parentElement;
+        if (block.closest("button, figcaption")) continue;
+        while (block !== root && block.matches(INLINE)) block = block.parentElement;
+        text += (block === last ? "" : " ") + node.data;
+        last = block;
+    }
+    return text.replace(/\\s+/g, " ").trim();
+}"""
+
+
+def as_read(text: str) -> str:
+    """Return the text with each run of white space as one space, and none around it."""
+    return " ".join(text.split())
+
 
 class ChatPage:
     """Drives one tab. `faults` collects what no run may show: uncaught errors and violations of the page's policy."""
@@ -26,13 +49,18 @@ class ChatPage:
         self.think = page.get_by_role("checkbox", name="Think first")
         self.send_button = page.get_by_role("button", name="Send", exact=True)
         self.stop_button = page.get_by_role("button", name="Stop", exact=True)
-        self.to_end = page.get_by_role("button", name="To the end")
+        self.to_end = page.locator("#to-end")
         self.scroller = page.get_by_label("Conversation")
         self.status = page.get_by_role("status")
         self.questions = page.locator(".message.user p")
         self.answers = page.locator(".message.answer")
         self.thinking = page.locator("details.thinking")
         self.error = self.log.get_by_role("alert")
+        self.outbox = page.get_by_role("region", name="Waiting messages")
+        self.waiting = self.outbox.get_by_role("listitem")
+        self.refusal = page.locator(".refusal").get_by_role("alert")
+        self.editing = page.locator(".editing-note")
+        self.help = page.get_by_role("dialog", name="Keys")
 
     def open(self) -> ChatPage:
         self.page.goto(self.url)
@@ -62,34 +90,35 @@ class ChatPage:
         return self.answers.last.locator(".answer-text")
 
     def answer_text(self) -> str:
-        """Return the last answer exactly as it stands there."""
-        return self.answer.text_content() or ""
+        """Return the last answer as a reader takes it; see `as_read`."""
+        text: str = self.answer.evaluate(READ)
+        return text
 
     def wait_answer(self, text: str) -> None:
-        """Wait until the last answer is exactly this text, white space included."""
-        self.page.evaluate(
-            """async ([text, timeout]) => {
-                const shown = () => [...document.querySelectorAll(".answer .answer-text")].at(-1)?.textContent;
-                for (const end = Date.now() + timeout; shown() !== text;) {
-                    if (Date.now() > end) throw new Error(`the answer is ${JSON.stringify(shown())}`);
-                    await new Promise(requestAnimationFrame);
-                }
-            }""",
-            [text, TIMEOUT_MS],
-        )
+        """Wait until the last answer is exactly this text, once rendered; see `as_read`."""
+        self._wait_shown("shown === wanted", as_read(text))
 
     def wait_longer_than(self, length: int) -> str:
-        """Wait until the last answer has more characters (UTF-16 code units) than this; return it."""
+        """Wait until the last answer has more characters (UTF-16 code units) than this; return it as read."""
+        return self._wait_shown("shown.length > wanted", length)
+
+    def wait_other_than(self, text: str) -> str:
+        """Wait until the last answer is anything but this, as read; return it."""
+        return self._wait_shown("shown !== wanted", text)
+
+    def _wait_shown(self, condition: str, wanted: str | int) -> str:
         text: str = self.page.evaluate(
-            """async ([length, timeout]) => {
-                const shown = () => [...document.querySelectorAll(".answer .answer-text")].at(-1)?.textContent ?? "";
-                for (const end = Date.now() + timeout; shown().length <= length;) {
-                    if (Date.now() > end) throw new Error(`the answer is ${JSON.stringify(shown())}`);
+            f"""async ([wanted, timeout]) => {{
+                const read = {READ};
+                for (const end = Date.now() + timeout;;) {{
+                    const root = [...document.querySelectorAll(".answer .answer-text")].at(-1);
+                    const shown = root ? read(root) : "";
+                    if ({condition}) return shown;
+                    if (Date.now() > end) throw new Error(`the answer is ${{JSON.stringify(shown)}}`);
                     await new Promise(requestAnimationFrame);
-                }
-                return shown();
-            }""",
-            [length, TIMEOUT_MS],
+                }}
+            }}""",
+            [wanted, TIMEOUT_MS],
         )
         return text
 

@@ -1,4 +1,4 @@
-"""Fixtures of the whole: stacks that a test starts as it needs them, and one that many tests share."""
+"""Fixtures of the whole: stacks that a test starts as it needs them, one that many tests share, and tabs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext
 
+from e2e.chat_page import ChatPage
+from e2e.relay import Relay
 from e2e.stack import Stack
+
+OpenChat = Callable[..., ChatPage]
 
 
 @pytest.fixture
@@ -43,3 +48,29 @@ def simulated_stack() -> Iterator[Stack]:
     stack = Stack(model="simulated", simulated_min_delay_ms=2, simulated_max_delay_ms=6).start()
     yield stack
     stack.stop()
+
+
+@pytest.fixture
+def open_chat(context: BrowserContext) -> Iterator[OpenChat]:
+    """Open the page in a new tab; at the end of the test no tab may have had a fault."""
+    chats: list[ChatPage] = []
+
+    def open_tab(url: str, *, in_context: BrowserContext | None = None) -> ChatPage:
+        chats.append(ChatPage((in_context or context).new_page(), url + "/"))
+        return chats[-1].open()
+
+    yield open_tab
+    assert [chat.faults for chat in chats] == [[] for _ in chats]
+
+
+@pytest.fixture
+def chat(open_chat: OpenChat, stack: Stack) -> ChatPage:
+    """A tab at the stack with the scripted model."""
+    return open_chat(stack.url)
+
+
+@pytest.fixture
+def relay(stack: Stack) -> Iterator[Relay]:
+    relay = Relay(stack.port)
+    yield relay
+    relay.close()

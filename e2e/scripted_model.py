@@ -34,6 +34,11 @@ from backend.link import Message
 from backend.models import Delta, Prefill
 
 
+def script(name: str, *steps: list[Any]) -> str:
+    """Return the prompt for these steps."""
+    return json.dumps({"name": name, "steps": steps})
+
+
 class ScriptedModel:
     """Performs scripts; any number at once unless BURBLE_MAX_RUNNING says otherwise."""
 

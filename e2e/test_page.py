@@ -7,47 +7,25 @@ import http.client
 import json
 import random
 import re
-import socket
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, expect
 
 from backend.models import simulated
-from e2e.chat_page import ChatPage
+from e2e.chat_page import ChatPage, as_read
+from e2e.relay import Relay
+from e2e.scripted_model import script
 from e2e.stack import Stack, wait_for
 
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
-
-
-def script(name: str, *steps: list[Any]) -> str:
-    return json.dumps({"name": name, "steps": steps})
-
-
-@pytest.fixture
-def open_chat(context: BrowserContext) -> Iterator[OpenChat]:
-    """Open the page in a new tab; at the end of the test no tab may have had a fault."""
-    chats: list[ChatPage] = []
-
-    def open_tab(url: str, *, in_context: BrowserContext | None = None) -> ChatPage:
-        chats.append(ChatPage((in_context or context).new_page(), url + "/"))
-        return chats[-1].open()
-
-    yield open_tab
-    assert [chat.faults for chat in chats] == [[] for _ in chats]
-
-
-@pytest.fixture
-def chat(open_chat: OpenChat, stack: Stack) -> ChatPage:
-    """A tab at the stack with the scripted model."""
-    return open_chat(stack.url)
 
 
 # Answers
@@ -68,9 +46,14 @@ def test_each_suggestion_gets_the_answer_that_it_names(
     chat = open_chat(simulated_stack.url)
     chat.button(suggestion).click()
     expect(chat.questions).to_have_text(suggestion)
-    chat.wait_answer(reply)
+    chat.wait_answer(without_marks(reply))
     chat.wait_finished()
     expect(chat.composer).to_be_focused()
+
+
+def without_marks(markdown: str) -> str:
+    """Return what the simulated model's replies read like when they are rendered."""
+    return re.sub(r"^```\w*$|^\d+\. |`", "", markdown, flags=re.MULTILINE)
 
 
 def test_text_shows_while_it_is_written(chat: ChatPage, stack: Stack) -> None:
@@ -105,34 +88,10 @@ def test_the_whole_conversation_is_sent_without_what_was_thought(chat: ChatPage)
     chat.wait_answer("And again? ")
 
 
-def test_thinking_is_open_while_it_lasts_and_then_belongs_to_the_reader(
-    chat: ChatPage, stack: Stack
-) -> None:
-    chat.think.check()
-    steps = [["think", "First this, "], ["wait", "t1"], ["think", "then that."], ["wait", "t2"]]
-    chat.send(script("a", *steps, ["say", "So "], ["wait", "t3"], ["say", "it is."]))
-    expect(chat.thinking.locator("summary")).to_have_text("Thinking…")
-    expect(chat.thinking.locator(".thinking-text")).to_have_text("First this,")
-    expect(chat.thinking).to_have_attribute("open", "")
-    chat.thinking.evaluate("element => element.mark = 'the same'")
-    stack.open_gate("t1")
-    expect(chat.thinking.locator(".thinking-text")).to_have_text("First this, then that.")
-    stack.open_gate("t2")
-    chat.wait_answer("So ")
-    expect(chat.thinking.locator("summary")).to_have_text(re.compile(r"Thought for \d+ s"))
-    expect(chat.thinking).not_to_have_attribute("open", "")
-    chat.thinking.locator("summary").click()
-    stack.open_gate("t3")
-    chat.wait_answer("So it is.")
-    chat.wait_finished()
-    expect(chat.thinking).to_have_attribute("open", "")
-    assert chat.thinking.evaluate("element => element.mark") == "the same"
-
-
 def test_what_looks_like_html_is_text(chat: ChatPage) -> None:
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>\n&amp; <b>bold</b>"
     chat.send(script("a", ["say", hostile]))
-    chat.wait_answer(hostile)
+    chat.wait_answer(hostile.replace("&amp;", "&"))
     assert chat.answer.locator("img, script, b").count() == 0
 
 
@@ -192,7 +151,7 @@ def test_stop_while_answering_keeps_what_is_there(chat: ChatPage, stack: Stack) 
     chat.stop()
     stack.wait_journal("end answering")
     chat.wait_finished()
-    assert chat.answer_text() == "Kept. "
+    assert chat.answer_text() == "Kept."
     expect(chat.status).to_have_text("Stopped")
 
 
@@ -238,7 +197,7 @@ def test_stop_after_a_reload(chat: ChatPage, stack: Stack) -> None:
     stack.wait_journal("end reloaded")
     chat.reload()
     chat.wait_note("Stopped")
-    assert chat.answer_text() == "Kept. "
+    assert chat.answer_text() == "Kept."
 
 
 def test_stop_while_queued(open_chat: OpenChat, start_stack: StartStack) -> None:
@@ -299,7 +258,7 @@ def test_an_error_in_the_answer_keeps_its_text_and_can_be_retried(
     chat.send(script("oven", ["say", "Half "], ["tell", "The oven is cold."]))
     expect(chat.error).to_contain_text("The oven is cold.")
     expect(chat.error.locator("small")).to_have_text("model_error")
-    assert chat.answer_text() == "Half "
+    assert chat.answer_text() == "Half"
     chat.button("Retry").click()
     stack.wait_journal("end oven", 2)
     expect(chat.error).to_contain_text("The oven is cold.")
@@ -317,7 +276,7 @@ def test_a_lost_engine_is_an_error_and_retry_gets_a_whole_answer(
     [lost] = stack.engines()
     lost.kill()
     expect(chat.error).to_be_visible()
-    assert chat.answer_text() == "Half "
+    assert chat.answer_text() == "Half"
     wait_for(lambda: lost not in stack.engines() and stack.answers(), "a new engine")
     stack.open_gate("again")
     chat.button("Retry").click()
@@ -332,9 +291,10 @@ def test_a_refused_message_can_be_edited(open_chat: OpenChat, start_stack: Start
     expect(chat.error.locator("small")).to_have_text("invalid_request")
     chat.button("Edit message").click()
     expect(chat.composer).to_have_value("much longer than twenty characters")
-    expect(chat.questions).to_have_count(0)
-    chat.send("short")
+    chat.composer.fill("short")
+    chat.composer.press("Enter")
     chat.wait_answer("short ")
+    expect(chat.questions).to_have_text("short")
 
 
 def test_a_message_to_a_server_that_is_away_is_not_lost(open_chat: OpenChat, relay: Relay) -> None:
@@ -382,7 +342,7 @@ def test_an_answer_whose_rest_is_gone_keeps_its_text(
     wait_for(lambda: httpx.head(link).status_code != 200 and get_status(link) == 404, "its end")
     chat.open()
     chat.wait_note("cut off")
-    assert chat.answer_text() == "This much. "
+    assert chat.answer_text() == "This much."
     chat.button("Retry").click()
     chat.wait_answer("This much. And this.")
 
@@ -432,7 +392,7 @@ def reading_stack(start_stack: StartStack, reply_file: Path) -> Stack:
 def test_fifty_reloads_lose_and_double_nothing(
     open_chat: OpenChat, reading_stack: Stack, reply_file: Path
 ) -> None:
-    reply = reply_file.read_text(encoding="utf-8")
+    reply = as_read(reply_file.read_text(encoding="utf-8"))
     chat = open_chat(reading_stack.url)
     pick = random.Random(3)
     reloads = 0
@@ -543,96 +503,7 @@ def test_a_browser_without_room_says_so_and_chats_on(chat: ChatPage) -> None:
     expect(chat.page.locator("#trouble")).to_contain_text("no room")
 
 
-# The composer
-
-
-def test_enter_in_a_composition_does_not_send(chat: ChatPage) -> None:
-    chat.composer.fill("にほん")
-    for init in ({"key": "Enter", "isComposing": True}, {"key": "Enter", "keyCode": 229}):
-        chat.composer.dispatch_event("keydown", {**init, "bubbles": True, "cancelable": True})
-    chat.composer.press("Shift+Enter")
-    expect(chat.composer).to_have_value("にほん\n")
-    expect(chat.questions).to_have_count(0)
-    chat.composer.press("Enter")
-    expect(chat.questions).to_have_count(1)
-
-
-def test_writing_goes_on_while_an_answer_runs(chat: ChatPage, stack: Stack) -> None:
-    chat.send(script("a", ["say", "wait"], ["wait", "writing"]))
-    chat.wait_answer("wait")
-    chat.composer.press_sequentially("the next")
-    chat.composer.press("Enter")
-    expect(chat.composer).to_have_value("the next")
-    expect(chat.questions).to_have_count(1)
-    chat.reload()
-    expect(chat.composer).to_have_value("the next")
-    stack.open_gate("writing")
-    chat.wait_finished()
-    chat.composer.press("Enter")
-    chat.wait_answer("the next ")
-    expect(chat.composer).to_have_value("")
-
-
-def test_the_composer_grows_with_its_text(chat: ChatPage) -> None:
-    before = chat.composer.bounding_box()
-    chat.composer.fill("a line\n" * 5)
-    after = chat.composer.bounding_box()
-    assert before
-    assert after
-    assert after["height"] > before["height"] + 60
-
-
-def test_a_new_chat_stops_the_old_one_and_keeps_the_draft(chat: ChatPage, stack: Stack) -> None:
-    chat.send(script("old", ["say", "old"], ["wait", "never"]))
-    chat.wait_answer("old")
-    chat.composer.fill("a draft")
-    chat.button("New chat").click()
-    stack.wait_journal("end old")
-    expect(chat.answers).to_have_count(0)
-    expect(chat.button("Hello!")).to_be_visible()
-    expect(chat.composer).to_have_value("a draft")
-    chat.reload()
-    expect(chat.answers).to_have_count(0)
-
-
-# Reading
-
-
-def test_the_end_is_followed_until_the_reader_lets_go(chat: ChatPage, stack: Stack) -> None:
-    line = "a line of text\n"
-    steps = [["say", line * 100], ["wait", "f1"], ["say", line * 20], ["wait", "f2"]]
-    chat.send(script("a", *steps, ["say", line * 20], ["wait", "f3"], ["say", line]))
-    to_go = "e => Math.round(e.scrollHeight - e.clientHeight - e.scrollTop)"
-    chat.wait_answer(line * 100)
-    assert chat.scroller.evaluate(to_go) == 0
-    chat.scroller.hover()
-    chat.page.mouse.wheel(0, -300)
-    expect(chat.to_end).to_be_visible()
-    top = chat.scroller.evaluate("e => e.scrollTop")
-    stack.open_gate("f1")
-    chat.wait_answer(line * 120)
-    assert chat.scroller.evaluate("e => e.scrollTop") == top
-    chat.to_end.click()
-    expect(chat.to_end).to_be_hidden()
-    stack.open_gate("f2")
-    chat.wait_answer(line * 140)
-    assert chat.scroller.evaluate(to_go) == 0
-    stack.open_gate("f3")
-
-
-def test_a_selection_survives_the_text_that_follows(chat: ChatPage, stack: Stack) -> None:
-    chat.send(script("a", ["say", "Select me, "], ["wait", "sel"], ["say", "and go on\nand on."]))
-    chat.wait_answer("Select me, ")
-    chat.answer.evaluate(
-        """answer => {
-            const text = answer.querySelector(".line").firstChild;
-            getSelection().setBaseAndExtent(text, 0, text, 9);
-        }"""
-    )
-    stack.open_gate("sel")
-    chat.wait_answer("Select me, and go on\nand on.")
-    chat.wait_finished()
-    assert chat.page.evaluate("getSelection().toString()") == "Select me"
+# Looks
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280, 2560])
@@ -728,87 +599,3 @@ def test_a_violation_of_the_policy_would_be_seen(browser: Browser, stack: Stack)
     wait_for(lambda: page.evaluate("1") and chat.faults, "the browser's report")
     assert "Content Security Policy" in chat.faults[0]
     page.close()
-
-
-class Relay:
-    """A plug to pull: passes bytes between any number of clients and a port, until a test cuts or keeps them back."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._ends: set[socket.socket] = set()
-        self._plugged_in = True
-        self._flowing = threading.Event()
-        self._flowing.set()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """Break every connection, in the middle of whatever it carries."""
-        ends, self._ends = self._ends, set()
-        for end in ends:
-            shut(end)
-
-    def unplug(self) -> None:
-        """Break every connection, and each new one until `plug_in`."""
-        self._plugged_in = False
-        self.cut()
-
-    def plug_in(self) -> None:
-        self._plugged_in = True
-
-    def hold(self) -> None:
-        """Keep back what the server says until `let_go`."""
-        self._flowing.clear()
-
-    def let_go(self) -> None:
-        self._flowing.set()
-
-    def close(self) -> None:
-        shut(self._listener)
-        self._listener.close()
-        self.let_go()
-        self.cut()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return  # closed
-            if not self._plugged_in:
-                client.close()
-                continue
-            server = socket.create_connection(("127.0.0.1", self._port))
-            self._ends |= {client, server}
-            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
-            threading.Thread(
-                target=self._pump, args=(server, client, self._flowing), daemon=True
-            ).start()
-
-    def _pump(
-        self, source: socket.socket, sink: socket.socket, flowing: threading.Event | None = None
-    ) -> None:
-        with source:  # each end is the source of one direction, which closes it
-            try:
-                while data := source.recv(65536):
-                    if flowing:
-                        flowing.wait()
-                    sink.sendall(data)
-            except OSError:
-                pass  # cut; the other direction hears of it below
-            shut(sink)
-
-
-def shut(end: socket.socket) -> None:
-    try:
-        end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it was shut before
-
-
-@pytest.fixture
-def relay(stack: Stack) -> Iterator[Relay]:
-    relay = Relay(stack.port)
-    yield relay
-    relay.close()

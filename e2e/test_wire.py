@@ -341,7 +341,9 @@ def test_a_stop_ends_every_stream_and_may_be_repeated(stack: Stack) -> None:
 def test_stopping_what_has_ended_changes_nothing(stack: Stack) -> None:
     response = chat(stack, "one two", resumable=True)
     generation_id = response.headers["x-generation-id"]
-    assert httpx.delete(f"{stack.url}/chat/{generation_id}").status_code == 204
+    stopped = httpx.delete(f"{stack.url}/chat/{generation_id}")
+    assert (stopped.status_code, stopped.content) == (204, b"")
+    assert not {"content-type", "content-length"} & set(stopped.headers)
     assert resume(stack, generation_id).text == response.text
 
 
@@ -654,6 +656,20 @@ def test_a_stream_carries_the_security_headers_too(stack: Stack) -> None:
     headers = chat(stack, "a").headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "*", "gzip, identity;q=0"])
+def test_a_stream_is_never_compressed(stack: Stack, accepted: str) -> None:
+    """A compressor would keep tokens back until it has a block full of them."""
+    headers = {"Accept-Encoding": accepted}
+    body = {"prompt": "one " * 1000, "resumable": True}
+    with httpx.stream("POST", stack.url + "/chat", json=body, headers=headers) as asked:
+        sent = b"".join(asked.iter_raw())
+    address = f"{stack.url}/chat/{asked.headers['x-generation-id']}"
+    with httpx.stream("GET", address, headers=headers) as resumed:
+        assert b"".join(resumed.iter_raw()) == sent
+    assert sent.startswith(b"id: 1\ndata: {")
+    assert "content-encoding" not in {*asked.headers, *resumed.headers}
 
 
 # gunicorn's own dirty client

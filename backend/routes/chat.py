@@ -100,7 +100,10 @@ async def resume(
 
 
 @router.delete(
-    "/chat/{generation_id}", status_code=204, responses={404: _problem("unknown or expired")}
+    "/chat/{generation_id}",
+    status_code=204,
+    response_class=Response,  # FastAPI's own would name a content type
+    responses={404: _problem("unknown or expired")},
 )
 async def stop(generation_id: str, engines: Engines) -> None:
     """Stop an answer, wherever it is; what was written so far stays. Stopping what has ended changes nothing."""

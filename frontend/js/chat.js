@@ -6,65 +6,39 @@
  * after `changed()` was called and never write to it.
  */
 
+import { applyEvent, endOf, endThinking, neverArrived, newAnswer, reopen } from "./answer.js";
 import { answer as follow, stopAnswer } from "./api.js";
+import { Pace } from "./pace.js";
 
 /**
  * @typedef {{role: "user", content: string}} UserMessage
  *
- * @typedef {"sending" | "queued" | "loading" | "prefill" | "thinking" | "answering"} Phase
+ * @typedef {import("./answer.js").Answer} Answer
+ * @typedef {import("./answer.js").End} End
  *
- * How an answer ended. `stop` is the model's own end, `length` a limit, `stopped` the reader's wish; `cut` an answer
- * whose rest the server does not have any more; `failed` carries the server's words.
+ * A message that was sent while an answer ran, and whether it asks for thinking.
  *
- * @typedef {{kind: "stop" | "length" | "stopped" | "cut" | "unreachable"}
- *   | {kind: "failed" | "refused", code: string, message: string}} End
- *
- * @typedef {object} Answer
- * @property {"assistant"} role
- * @property {string} content
- * @property {boolean} think whether thinking was asked for
- * @property {string} thinking
- * @property {number | null} thinkingSince ms since the epoch
- * @property {number | null} thinkingMs how long it thought, once it has
- * @property {Phase} phase
- * @property {number} position in the line, from 1, while queued
- * @property {number} percent of the message that was read, while prefill
- * @property {string} id the generation's id, "" until the server has answered
- * @property {string} lastEventId
- * @property {"stop" | "length" | "cancelled" | null} finishReason
- * @property {End | null} end null while it runs
+ * @typedef {{content: string, think: boolean}} Waiting
  *
  * @typedef {object} State
  * @property {(UserMessage | Answer)[]} messages
  * @property {boolean} think
  * @property {string} draft what is in the composer
+ * @property {Waiting[]} outbox in the order in which they go; while no answer runs they are held back
+ * @property {string | null} editing while the last message is edited: the draft that was put aside for it
  */
+
+/** What asks a model to go on with the answer before it; the reader does not see it. */
+const GO_ON =
+  "Your last answer was cut off. Go on exactly where it stopped, in the same language and format: " +
+  "repeat nothing, and say nothing about the interruption.";
+
+/** A connection that breaks again sooner than this, in ms, without an event, was never back. */
+const BACK_AFTER = 1000;
 
 /** @returns {State} */
 function emptyState() {
-  return { messages: [], think: false, draft: "" };
-}
-
-/**
- * @param {boolean} think
- * @returns {Answer}
- */
-function newAnswer(think) {
-  return {
-    role: "assistant",
-    content: "",
-    think,
-    thinking: "",
-    thinkingSince: null,
-    thinkingMs: null,
-    phase: "sending",
-    position: 0,
-    percent: 0,
-    id: "",
-    lastEventId: "",
-    finishReason: null,
-    end: null,
-  };
+  return { messages: [], think: false, draft: "", outbox: [], editing: null };
 }
 
 export class Chat {
@@ -74,10 +48,15 @@ export class Chat {
   /** How the running answer's connection is. @type {import("./sse.js").Connection} */
   connection = "open";
 
+  /** How the tokens arrive. */
+  pace = new Pace();
+
   #store;
   #changed;
   /** Ends the reading of the running answer. */
   #reading = new AbortController();
+  /** Runs while a connection is new, after one that was lost. @type {ReturnType<typeof setTimeout> | undefined} */
+  #back;
 
   /**
    * @param {object} options
@@ -99,8 +78,12 @@ export class Chat {
   /** Go on with the answer that was running when the page was left. */
   resume() {
     // Some browsers break a request off before they tell the page that it goes away.
-    if (this.#last?.end?.kind === "unreachable") this.retry();
-    else if (this.running) this.#read(this.running);
+    if (this.#last?.end?.kind === "unreachable") {
+      this.continue();
+    } else if (this.running) {
+      this.running.figures.interrupted = true;
+      this.#read(this.running);
+    }
   }
 
   /** Leave the running answer as it is, for `resume()`: what a page that goes away still hears is no news. */
@@ -108,34 +91,90 @@ export class Chat {
     this.#reading.abort();
   }
 
+  /** Send the draft: at once, after the answer that runs, or in the place of the message that is edited. */
+  sendDraft() {
+    const { draft, editing } = this.state;
+    if (draft.trim() === "") return;
+    if (editing !== null) this.state.messages.splice(-2);
+    this.state.draft = editing ?? "";
+    this.state.editing = null;
+    this.send(draft);
+  }
+
   /**
-   * Add a message and ask for its answer. Returns false, and does nothing, while an answer runs or without a text.
+   * Send a message, or let it wait for the end of the answer that runs. The draft stays.
    *
-   * @param {string} text
+   * @param {string} content
    */
-  send(text) {
-    if (this.running || text.trim() === "") return false;
-    const asked = newAnswer(this.state.think);
-    this.state.messages.push({ role: "user", content: text }, asked);
-    this.state.draft = "";
-    this.#read(asked);
-    return true;
+  send(content) {
+    const message = { content, think: this.state.think };
+    if (this.running) {
+      this.state.outbox.push(message);
+      this.#commit();
+    } else {
+      this.#ask(message);
+    }
+  }
+
+  /** Send the first message that is held back. */
+  release() {
+    const next = this.running ? undefined : this.state.outbox.shift();
+    if (next) this.#ask(next);
+  }
+
+  /**
+   * Take a waiting message back into the composer, before what is there.
+   *
+   * @param {Waiting} message
+   */
+  withdraw(message) {
+    const at = this.state.outbox.indexOf(message);
+    if (at < 0) return;
+    this.state.outbox.splice(at, 1);
+    this.state.draft = joined(message.content, this.state.draft);
+    this.#commit();
   }
 
   /** Ask again for the last answer. */
   retry() {
     const last = this.#last;
     if (!last?.end) return;
+    this.#leaveEditing();
     const asked = newAnswer(last.think);
     this.state.messages.splice(-1, 1, asked);
     this.#read(asked);
   }
 
-  /** Take the last message back into the composer, before what is there. */
+  /** Go on with the last answer, which ended before its time: what comes is added to what is there. */
+  continue() {
+    const last = this.#last;
+    if (!last?.end) return;
+    this.#leaveEditing();
+    reopen(last);
+    this.#read(last);
+  }
+
+  /** Put the last message into the composer; sending it replaces that message and its answer. */
   edit() {
-    if (!this.#last?.end) return;
-    const [message] = this.state.messages.splice(-2);
-    this.state.draft = [message?.content, this.state.draft].filter(Boolean).join("\n\n");
+    if (!this.#last?.end || this.state.editing !== null) return;
+    this.state.editing = this.state.draft;
+    this.state.draft = this.#lastQuestion;
+    this.#commit();
+  }
+
+  /** Take back the message that waits last, or else edit the last one. Returns false when there is none to edit. */
+  editLast() {
+    const waiting = this.state.outbox.at(-1);
+    if (!waiting && (!this.#last?.end || this.state.editing !== null)) return false;
+    if (waiting) this.withdraw(waiting);
+    else this.edit();
+    return true;
+  }
+
+  /** Edit no more: the draft that was put aside comes back. */
+  cancelEdit() {
+    this.state.draft = this.state.editing ?? this.state.draft;
+    this.state.editing = null;
     this.#commit();
   }
 
@@ -151,10 +190,15 @@ export class Chat {
     stopAnswer(answer.id);
   }
 
-  /** Begin a new conversation; the draft stays. */
+  /** Begin a new conversation; the draft stays, and what never got to the server joins it. */
   clear() {
+    const last = this.#last;
+    const isUnsent = last?.id === "" && last.content === "" && last.end?.kind !== "stopped";
+    const unsent = isUnsent ? this.#lastQuestion : "";
+    this.#leaveEditing();
+    const draft = joined(unsent, ...this.state.outbox.map(({ content }) => content), this.state.draft);
     this.stop();
-    this.state = { ...emptyState(), think: this.state.think, draft: this.state.draft };
+    this.state = { ...emptyState(), think: this.state.think, draft };
     this.#commit();
   }
 
@@ -176,18 +220,41 @@ export class Chat {
     return last?.role === "assistant" ? last : null;
   }
 
+  /** The message that the last answer is for. */
+  get #lastQuestion() {
+    return this.state.messages.at(-2)?.content ?? "";
+  }
+
+  /** Edit no more because something else happens: keep what was changed, and what was put aside. */
+  #leaveEditing() {
+    const { draft, editing } = this.state;
+    if (editing === null) return;
+    this.state.draft = joined(draft === this.#lastQuestion ? "" : draft, editing);
+    this.state.editing = null;
+  }
+
+  /** @param {Waiting} message */
+  #ask({ content, think }) {
+    this.#leaveEditing();
+    const asked = newAnswer(think);
+    this.state.messages.push({ role: "user", content }, asked);
+    this.#read(asked);
+  }
+
   /** @param {Answer} answer */
   async #read(answer) {
     const reading = new AbortController();
     this.#reading = reading;
-    this.connection = "open";
+    // It may run again by then, after a stop that came before its id; that is another reading's business.
+    const isOver = () => answer.end !== null || this.#reading !== reading;
+    this.#connect("open");
     this.#commit();
     try {
       const outcome = await follow({
         ...(answer.id === "" ? { body: this.#request(answer) } : { id: answer.id, lastEventId: answer.lastEventId }),
         signal: reading.signal,
         onOpen: (id) => {
-          if (answer.end) {
+          if (isOver()) {
             reading.abort();
             if (id !== "") stopAnswer(id);
             return;
@@ -196,18 +263,25 @@ export class Chat {
           this.#commit();
         },
         onEvent: (event, lastEventId) => {
+          this.#connect("open");
+          this.pace.event(performance.now());
           applyEvent(answer, event);
           answer.lastEventId = lastEventId;
           this.#store.save(this.state);
           this.#changed();
         },
         onConnection: (connection) => {
-          if (answer.end) return;
-          this.connection = connection;
-          this.#changed();
+          if (isOver()) return;
+          this.pace.begin();
+          if (connection === "open") {
+            this.#back = setTimeout(() => this.#connect("open"), BACK_AFTER);
+          } else {
+            answer.figures.interrupted = true;
+            this.#connect(connection);
+          }
         },
       });
-      if (!answer.end) this.#end(answer, endOf(answer, outcome));
+      if (!isOver()) this.#end(answer, endOf(answer, outcome));
     } catch (error) {
       // Aborted by `stop()`: the end is set already. Anything else is a fault of this page, and is shown as one.
       if (reading.signal.aborted && error === reading.signal.reason) return;
@@ -216,12 +290,23 @@ export class Chat {
     }
   }
 
+  /** @param {import("./sse.js").Connection} connection */
+  #connect(connection) {
+    clearTimeout(this.#back);
+    if (this.connection === connection) return;
+    this.connection = connection;
+    this.#changed();
+  }
+
   /** @param {Answer} answer */
   #request(answer) {
-    const messages = this.state.messages
-      .slice(0, this.state.messages.indexOf(answer))
-      .filter(({ content }) => content !== "")
+    const before = this.state.messages.slice(0, this.state.messages.indexOf(answer));
+    const messages = before
+      .filter(({ content }, index) => content !== "" && !neverArrived(before[index + 1]))
       .map(({ role, content }) => ({ role, content }));
+    if (answer.content !== "") {
+      messages.push({ role: "assistant", content: answer.content }, { role: "user", content: GO_ON });
+    }
     return { messages, thinking: answer.think, resumable: true };
   }
 
@@ -232,6 +317,8 @@ export class Chat {
   #end(answer, end) {
     endThinking(answer);
     answer.end = end;
+    // After any other end the reader decides: what waits may no longer fit.
+    if (end.kind === "stop" && answer === this.#last) this.release();
     this.#commit();
   }
 
@@ -242,48 +329,7 @@ export class Chat {
   }
 }
 
-/**
- * @param {Answer} answer
- * @param {any} event the JSON of one event; see the wire's description
- */
-function applyEvent(answer, event) {
-  if (event.status) {
-    answer.phase = event.status;
-    answer.position = event.position ?? 0;
-    answer.percent = event.total ? Math.round((100 * event.done) / event.total) : 0;
-  } else if (event.thinking !== undefined) {
-    answer.phase = "thinking";
-    answer.thinkingSince ??= Date.now();
-    answer.thinking += event.thinking;
-  } else if (event.finish_reason) {
-    answer.finishReason = event.finish_reason;
-  } else if (event.token) {
-    endThinking(answer);
-    answer.phase = "answering";
-    answer.content += event.token;
-  }
-}
-
-/** @param {Answer} answer */
-function endThinking(answer) {
-  if (answer.thinkingSince !== null) answer.thinkingMs ??= Date.now() - answer.thinkingSince;
-}
-
-/**
- * @param {Answer} answer
- * @param {import("./sse.js").Outcome} outcome
- * @returns {End}
- */
-function endOf(answer, outcome) {
-  switch (outcome.state) {
-    case "finished":
-      return { kind: answer.finishReason === "cancelled" ? "stopped" : (answer.finishReason ?? "stop") };
-    case "failed":
-    case "refused":
-      return { kind: outcome.state, code: outcome.code, message: outcome.message };
-    case "unreachable":
-      return { kind: "unreachable" };
-    case "gone":
-      return { kind: "cut" };
-  }
+/** @param {...string} texts */
+function joined(...texts) {
+  return texts.filter(Boolean).join("\n\n");
 }

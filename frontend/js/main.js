@@ -1,11 +1,17 @@
 /** Starts the page: one state, its views, and a frame in which they draw. */
 
 import { Chat } from "./chat.js";
+import { listen } from "./keys.js";
 import { Store } from "./store.js";
 import { ComposerView } from "./views/composer.js";
 import { ConversationView } from "./views/conversation.js";
+import { takeFiles } from "./views/drop.js";
 import { Follow } from "./views/follow.js";
-import { chooseWords, words } from "./words/index.js";
+import { HelpView } from "./views/help.js";
+import { heedKeyboard } from "./views/keyboard.js";
+import { ClumpsNotice } from "./views/notice.js";
+import { StatusView } from "./views/status.js";
+import { chooseWords } from "./words/index.js";
 
 /**
  * @template {HTMLElement} [Kind=HTMLElement]
@@ -18,20 +24,22 @@ function byId(id) {
 await chooseWords(navigator.languages);
 
 const trouble = byId("trouble");
-const status = byId("status");
 // Several pages of one host share its storage.
 const store = new Store(`burble ${new URL(".", document.baseURI).pathname}`, (message) => {
   trouble.textContent = message;
   trouble.hidden = message === null;
 });
+let scheduled = false;
 const chat = new Chat({ store, changed: scheduleDraw });
-const conversation = new ConversationView(byId("conversation"), chat);
+const status = new StatusView(byId("status"), chat);
+const say = (/** @type {string} */ text) => status.say(text);
+const conversation = new ConversationView(byId("conversation"), chat, say);
+const notice = new ClumpsNotice(byId("notice"), chat, say);
 /** @type {HTMLFormElement} */
 const form = byId("composer");
-const composer = new ComposerView(form, chat);
-const follow = new Follow(byId("scroller"), byId("to-end"));
-
-let scheduled = false;
+const follow = new Follow(byId("scroller"), byId("conversation"), byId("to-end"));
+const composer = new ComposerView(form, chat, { sent: () => follow.toEnd(), say });
+const help = new HelpView(() => composer.focus());
 
 function scheduleDraw() {
   if (scheduled) return;
@@ -39,36 +47,35 @@ function scheduleDraw() {
   requestAnimationFrame(draw);
 }
 
-let drawnMessages = 0;
-
 function draw() {
   scheduled = false;
   const { messages } = chat.state;
   document.body.classList.toggle("empty", messages.length === 0);
+  document.body.classList.toggle("editing", chat.state.editing !== null);
   conversation.draw();
   composer.draw();
-  const last = messages.at(-1);
-  const news = words.announcement(last?.role === "assistant" ? last : null, chat.connection);
-  if (status.textContent !== news) status.textContent = news;
-  if (messages.length > drawnMessages) follow.toEnd();
-  else follow.draw();
-  drawnMessages = messages.length;
+  status.draw(composer.news);
+  notice.draw();
 }
 
 byId("suggestions").addEventListener("click", ({ target }) => {
   const button = target instanceof Element && target.closest("button");
-  if (button) chat.send(button.dataset.prompt ?? "");
+  if (!button) return;
+  chat.send(button.dataset.prompt ?? "");
+  follow.toEnd();
   composer.focus();
 });
 
-byId("new-chat").addEventListener("click", () => {
+function newChat() {
   chat.clear();
   composer.focus();
-});
+}
 
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.isComposing && chat.running) chat.stop();
-});
+byId("new-chat").addEventListener("click", newChat);
+byId("keys").addEventListener("click", () => help.open());
+takeFiles((files) => composer.add(files));
+heedKeyboard();
+listen(document, undefined, { stop: () => composer.escape(), newChat, help: () => help.open() });
 
 window.addEventListener("pagehide", () => chat.suspend());
 window.addEventListener("pageshow", ({ persisted }) => {

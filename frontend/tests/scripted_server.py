@@ -1,4 +1,7 @@
-"""Serves the frontend's files, and replies that a test wrote down; `scripted_server.js` is the other side."""
+"""Serves the frontend's files, and replies that a test wrote down; `scripted_server.js` is the other side.
+
+Also the specification's examples, and under `?policy` any file with the page's Content-Security-Policy.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+
+from backend.security import PAGE_POLICY
+from frontend.tests import spec_examples
 
 FRONTEND = Path(__file__).parent.parent
 
@@ -35,6 +41,8 @@ class Handler(SimpleHTTPRequestHandler):
                 self.reply_json(self.scripts[key].requests)
             case ["", "scripted", key, *_]:
                 self.play(self.scripts[key])
+            case ["", "examples", "commonmark.json"]:
+                self.reply_json(spec_examples.commonmark())
             case _:
                 super().do_GET()
 
@@ -118,6 +126,8 @@ class Handler(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
+        if self.path.endswith("?policy"):
+            self.send_header("Content-Security-Policy", PAGE_POLICY)
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -1,5 +1,5 @@
+import { newAnswer } from "../js/answer.js";
 import { Store } from "../js/store.js";
-import { GrowingText } from "../js/views/growing_text.js";
 import { announcement, ending, thinkingSummary, waiting } from "../js/words/en.js";
 import { equal, ok, test } from "./harness.js";
 
@@ -8,51 +8,8 @@ import { equal, ok, test } from "./harness.js";
  * @returns {import("../js/chat.js").Answer}
  */
 function answer(changes) {
-  return {
-    role: "assistant",
-    content: "",
-    think: false,
-    thinking: "",
-    thinkingSince: null,
-    thinkingMs: null,
-    phase: "sending",
-    position: 0,
-    percent: 0,
-    id: "",
-    lastEventId: "",
-    finishReason: null,
-    end: null,
-    ...changes,
-  };
+  return { ...newAnswer(false), ...changes };
 }
-
-test("a growing text keeps every character, wherever it is cut", () => {
-  const text = "one\n\n  two\r\n\nthree 😀\n<b>&amp;</b>\n";
-  for (let at = 0; at <= text.length; at += 1) {
-    const parent = document.createElement("div");
-    const growing = new GrowingText(parent);
-    growing.draw(text.slice(0, at));
-    growing.draw(text);
-    equal(parent.textContent, text);
-    equal(parent.querySelectorAll(".line").length, 6);
-  }
-});
-
-test("a growing text leaves its nodes, and so a selection, as they are", () => {
-  const parent = document.createElement("div");
-  document.body.append(parent);
-  const growing = new GrowingText(parent);
-  growing.draw("first line\nsecond");
-  const nodes = [...parent.querySelectorAll(".line")].map((line) => line.firstChild);
-  getSelection()?.selectAllChildren(parent);
-  growing.draw("first line\nsecond line\nthird");
-  equal(
-    nodes.every((node) => node?.isConnected),
-    true,
-  );
-  equal(getSelection()?.toString().startsWith("first line"), true);
-  parent.remove();
-});
 
 test("what is waited for is said in words", () => {
   const said = (/** @type {Partial<import("../js/chat.js").Answer>} */ changes) => waiting(answer(changes), "open");
@@ -67,10 +24,11 @@ test("what is waited for is said in words", () => {
   ok(waiting(answer({ phase: "answering" }), "reconnecting").includes("Reconnecting"));
 });
 
-test("the time that thinking took is at least a second", () => {
-  equal(thinkingSummary(answer({ thinkingMs: null })), "Thinking…");
-  equal(thinkingSummary(answer({ thinkingMs: 80 })), "Thought for 1 s");
-  equal(thinkingSummary(answer({ thinkingMs: 3400 })), "Thought for 3 s");
+test("thinking tells its time, while it lasts and afterwards", () => {
+  const said = (/** @type {number | null} */ thinkingMs, elapsed = 0) =>
+    thinkingSummary(answer({ thinkingSince: 5000, thinkingMs }), 5000 + elapsed);
+  equal([said(null, 900), said(null, 12_700), said(null, 63_000)], ["Thinking…", "Thinking… 12 s", "Thinking… 1 min 3 s"]);
+  equal([said(80), said(3400), said(120_000)], ["Thought for 1 s", "Thought for 3 s", "Thought for 2 min 0 s"]);
 });
 
 test("each end but the good one is said", () => {

@@ -4,6 +4,8 @@
  * @typedef {import("./inlines.js").Inline} Inline
  */
 
+import { safeLink } from "./links.js";
+
 const ADDRESS = /(?:https?:\/\/|www\.)[^\s<]+/gi;
 const DOMAIN = /^(?:https?:\/\/)?((?:[\p{L}\p{N}_-]+\.)*[\p{L}\p{N}_-]+)/iu;
 const LOCAL_PART = /[\w.+-]/;
@@ -42,7 +44,8 @@ function addresses(text) {
     const url = trimmed(run);
     const isWww = /^www\./i.test(run);
     if (isWww ? !/[\s*_~(]/.test(before) : /[\p{L}\p{N}]/u.test(before)) continue;
-    if (hasDomain(url)) found.push({ start: index, end: index + url.length, href: (isWww ? "http://" : "") + url });
+    const href = (isWww ? "http://" : "") + url;
+    if (hasDomain(url) && safeLink(href)) found.push({ start: index, end: index + url.length, href });
   }
   for (let sign = text.indexOf("@"); sign >= 0; sign = text.indexOf("@", sign + 1)) {
     let start = sign;

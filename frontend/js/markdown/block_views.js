@@ -209,7 +209,7 @@ class FootnoteView extends Blocks {
   }
 
   remove() {
-    this.host.replaceChildren();
+    this.context.footnotes.release(this.host);
   }
 }
 

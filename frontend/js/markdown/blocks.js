@@ -198,10 +198,8 @@ export class BlockParser {
     const { length } = this.#open;
     const line = this.#line;
     this.#trying = true;
-    if (!this.#undecided(text)) {
-      this.#read(new Line(text));
-      this.#guess();
-    }
+    if (!this.#undecided(text)) this.#read(new Line(text));
+    this.#guess();
     look();
     this.#trying = false;
     this.#line = line;
@@ -232,7 +230,7 @@ export class BlockParser {
     const tip = this.#tip;
     if (tip.isFence || tip.kind === "maths") return /^[\s>]*(?:`+|~+|\$)\s*$/.test(text);
     const rest = text.replace(/^(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*/, "");
-    return /^(?:#{1,6}|(?:[-+*_=][ \t]*)+|\d{1,9}[.)]?|`+|~+|\[[ xX]?\]?|\[\^[^\]\s]*\]?|[|:-][\s:|-]*|<|\$+)?$/.test(rest);
+    return /^(?:#{1,6}|(?:[-+*_=][ \t]*)+|\d{1,9}[.)]?|`+|~+|\[[ xX]?\]?[ \t]*|\[\^[^\]\s]*\]?|[|:-][\s:|-]*|<|\$+)?$/.test(rest);
   }
 
   /** Take an open paragraph for what it will most likely become: nothing but definitions, or a table's head. */

@@ -15,6 +15,8 @@ export class Footnotes {
   #section = document.createElement("section");
   /** The texts of labels that were defined before. @type {HTMLLIElement[]} */
   #more = [];
+  /** @type {WeakSet<Element>} */
+  #claimed = new WeakSet();
   /** @type {WeakMap<Element, string>} */
   #labels = new WeakMap();
   #changed = false;
@@ -54,11 +56,20 @@ export class Footnotes {
    * @param {string} label in normal form
    */
   claim(label) {
-    const free = [this.#items.get(label), ...this.#more].find((item) => item?.childNodes.length === 0);
-    if (free) return free;
-    const item = this.#addItem();
-    this.#more.push(item);
+    const candidates = [this.#items.get(label), ...this.#more].filter((item) => item !== undefined);
+    let item = candidates.find((candidate) => !this.#claimed.has(candidate));
+    if (!item) {
+      item = this.#addItem();
+      this.#more.push(item);
+    }
+    this.#claimed.add(item);
     return item;
+  }
+
+  /** Give back what was claimed. @param {Element} item */
+  release(item) {
+    this.#claimed.delete(item);
+    item.replaceChildren();
   }
 
   #addItem() {

@@ -2,12 +2,12 @@
  * Colours code that is still arriving, through the CSS Custom Highlight API: the code stays plain text nodes.
  *
  * `createHighlighter(language)` gives null where the browser or the language has none; otherwise call `grow(group, text)`
- * whenever `text`, a text node in `group`, has grown: in order, at most once per frame, the older texts being final. A
- * line that goes on in another text node is one line. Each line is lexed when it is complete, an unfinished one anew
- * each time.
+ * whenever `text`, a text node in `group`, has grown: in order, the older texts being final but for an unfinished line,
+ * which may be taken back. A group ends with a line; within it a line may go on in the next text node. A line is lexed
+ * once when it is complete, an unfinished one anew each time.
  *
- * Chromium finds the place of every registered range again after any change of the document, wherever it was: some
- * 6 µs for each. So only the groups on the screen have ranges, and a piece that follows another of its class is one
+ * Chromium places and paints every registered range again after any change of the document, wherever it was: 6 to 15 µs
+ * for each. So only the groups on the screen have ranges, and a piece that follows another of its class is one
  * with it.
  */
 
@@ -36,6 +36,10 @@ const CLASSES = ["comment", "string", "number", "keyword", "constant", "function
 /**
  * @typedef {object} Stretch one text node
  * @property {Text} text
+ * @property {string} before what its unfinished line has in earlier text nodes
+ * @property {number} lineStart where its unfinished line begins
+ * @property {number} settled so many of the tokens' numbers are of complete lines,
+ * @property {number} settledEnd and there the last of these tokens ended
  * @property {Tokens} tokens
  * @property {{range: StaticRange, highlight: Highlight | undefined}[]} ranges one for each token, while they are shown
  */
@@ -79,7 +83,7 @@ function compile(table) {
 }
 
 /**
- * Append the line's tokens to `tokens`, and return the state after it.
+ * Emit the line's tokens in order, and return the state after it.
  *
  * @param {Language} language
  * @param {string} line without its line feed
@@ -88,7 +92,6 @@ function compile(table) {
  * @returns {State}
  */
 function lex(language, line, state, emit) {
-  if (line.length > LONGEST_LINE) return state;
   if (state.until && line.trim() === state.until) {
     emit(0, line.length, state.mode.fill);
     return state.outer ?? state;
@@ -199,71 +202,90 @@ export function createHighlighter(name) {
   const language = compile(table);
   /** The state where the unfinished line began. @type {State} */
   let state = { mode: language.first, until: "", outer: null, depth: 0 };
-  let after = state; // what has come
-  /** What the unfinished line has in earlier text nodes. */
-  let before = "";
-  let lineStart = 0;
-  let scanned = 0; // no line feed between lineStart and here
-  let settled = 0; // so many of the tokens are of complete lines,
-  let settledEnd = 0; // and there the last of them ended
   /** @type {Group | undefined} */
   let group;
-  /** @type {Stretch | undefined} */
-  let stretch;
+  /** @type {WeakSet<Text>} */
+  const known = new WeakSet();
 
-  /** @param {Element} element @param {Text} text */
-  function begin(element, text) {
-    const last = group;
-    group = groups.get(element);
-    if (!group) {
+  /** @param {Element} element */
+  function groupOf(element) {
+    let found = groups.get(element);
+    if (!found) {
       // Until the observer has been asked, it is where the one before it is.
-      group = { stretches: [], shown: last?.shown ?? false };
-      groups.set(element, group);
+      found = { stretches: [], shown: group?.shown ?? false };
+      groups.set(element, found);
       observer?.observe(element);
     }
-    if (group === last && stretch) {
-      // A character stands for what is between the text nodes.
-      before = (before + stretch.text.data.slice(lineStart)).slice(0, LONGEST_LINE) + "\ufffc";
-    } else {
-      before = "";
-      state = after;
-    }
-    stretch = { text, tokens: [], ranges: [] };
-    group.stretches.push(stretch);
-    lineStart = scanned = settled = settledEnd = 0;
-    return stretch;
+    return found;
   }
 
   return {
     grow(element, text) {
-      const current = text === stretch?.text ? stretch : begin(element, text);
-      const { tokens } = current;
-      const { data } = text;
-      const same = Math.max(0, settled / 3 - 1);
-      tokens.length = settled;
-      if (settled) tokens[settled - 2] = settledEnd;
-
-      /** @param {number} end */
-      const lexLine = (end) =>
-        lex(language, before + data.slice(lineStart, end), state, (start, stop, kind) => {
-          const from = lineStart + Math.max(0, start - before.length);
-          const to = lineStart + stop - before.length;
-          const last = tokens.length - 3;
-          if (to <= from) return;
-          if (tokens[last + 2] === kind && !data.slice(tokens[last + 1], from).trim()) tokens[last + 1] = to;
-          else tokens.push(from, to, kind);
-        });
-
-      for (let end; (end = data.indexOf("\n", scanned)) >= 0; ) {
-        after = state = lexLine(end);
-        before = "";
-        lineStart = scanned = end + 1;
-        settled = tokens.length;
-        settledEnd = tokens[settled - 2] ?? 0;
+      group = groupOf(element);
+      const { stretches, shown } = group;
+      let stretch = stretches.at(-1);
+      // What was drawn of an unfinished line may have been taken back.
+      for (; stretch && stretch.text.parentNode !== element; stretch = stretches.at(-1)) {
+        hide(stretch, 0);
+        stretches.pop();
       }
-      scanned = data.length;
-      if (lineStart < data.length && data.length - lineStart <= LONGEST_LINE) after = lexLine(data.length);
-      if (group?.shown) show(current, same);
+      if (stretch?.text !== text) {
+        if (known.has(text)) return;
+        known.add(text);
+        stretch = { text, before: lineBefore(text), lineStart: 0, settled: 0, settledEnd: 0, tokens: [], ranges: [] };
+        stretches.push(stretch);
+      }
+      const same = Math.max(0, stretch.settled / 3 - 1);
+      state = advance(language, stretch, state);
+      if (shown) show(stretch, same);
     },
   };
+}
+
+/**
+ * Lex what is new, and return the state where the unfinished line begins.
+ *
+ * @param {Language} language
+ * @param {Stretch} stretch
+ * @param {State} state
+ */
+function advance(language, stretch, state) {
+  const { tokens } = stretch;
+  const { data } = stretch.text;
+  /** @param {number} end */
+  const lexLine = (end) => {
+    const { before, lineStart } = stretch;
+    if (before.length + end - lineStart > LONGEST_LINE) return state;
+    return lex(language, before + data.slice(lineStart, end), state, (start, stop, kind) => {
+      const from = lineStart + Math.max(0, start - before.length);
+      const to = lineStart + stop - before.length;
+      const last = tokens.length - 3;
+      if (to <= from) return;
+      if (tokens[last + 2] === kind && !data.slice(tokens[last + 1], from).trim()) tokens[last + 1] = to;
+      else tokens.push(from, to, kind);
+    });
+  };
+  tokens.length = stretch.settled;
+  if (stretch.settled) tokens[stretch.settled - 2] = stretch.settledEnd;
+  for (let end; (end = data.indexOf("\n", stretch.lineStart)) >= 0; ) {
+    state = lexLine(end);
+    stretch.before = "";
+    stretch.lineStart = end + 1;
+    stretch.settled = tokens.length;
+    stretch.settledEnd = tokens[tokens.length - 2] ?? 0;
+  }
+  if (stretch.lineStart < data.length) lexLine(data.length);
+  return state;
+}
+
+/** What the line has before this text node; a character stands for each element. @param {Text} text */
+function lineBefore(text) {
+  let before = "";
+  for (let node = text.previousSibling; node && before.length <= LONGEST_LINE; node = node.previousSibling) {
+    const data = node instanceof Text ? node.data : "\ufffc";
+    const start = data.lastIndexOf("\n") + 1;
+    before = data.slice(start) + before;
+    if (start > 0) break;
+  }
+  return before;
 }

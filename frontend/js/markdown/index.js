@@ -14,6 +14,12 @@ import { DocumentView } from "./block_views.js";
 import { BlockParser } from "./blocks.js";
 import { RenderContext } from "./context.js";
 
+/**
+ * How long one drawing is shown at least. What costs is not to read the text but that the browser lays it out and paints
+ * it; nobody reads faster than this, and a text that comes slower is drawn in the next frame.
+ */
+const SHOWN_MS = globalThis.SHOWN ?? 45;
+
 /** @type {import("./context.js").Words} */
 const ENGLISH = {
   copy: "Copy",
@@ -47,6 +53,7 @@ class Renderer {
   /** The last line, as long as its end has not come. */
   #line = "";
   #frame = 0;
+  #drawnAt = -Infinity;
   #ended = false;
 
   /**
@@ -63,7 +70,15 @@ class Renderer {
   write(text) {
     if (this.#ended) throw new Error("the text has ended");
     this.#written += text;
-    if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
+    if (this.#frame === 0) this.#schedule();
+  }
+
+  #schedule() {
+    this.#frame = requestAnimationFrame((now) => {
+      if (now - this.#drawnAt < SHOWN_MS) return this.#schedule();
+      this.#drawnAt = now;
+      this.#draw();
+    });
   }
 
   end() {
@@ -92,12 +107,11 @@ class Renderer {
   #takeLines() {
     const text = this.#line + this.#written.replaceAll("\0", "\ufffd");
     this.#written = "";
-    const lines = /([^\n\r]*)(?:\r\n|\n|\r(?!$))/g;
-    let end = 0;
-    for (const { 0: whole, 1: line = "", index } of text.matchAll(lines)) {
-      this.#parser.add(line);
-      end = index + whole.length;
+    let start = 0;
+    for (const end of text.matchAll(/\r\n|\n|\r(?!$)/g)) {
+      this.#parser.add(text.slice(start, end.index));
+      start = end.index + end[0].length;
     }
-    this.#line = text.slice(end);
+    this.#line = text.slice(start);
   }
 }

@@ -61,7 +61,7 @@ const TAG = new RegExp(
 );
 const LINE_BREAK_TAG = /^<br\s*\/?>$/i;
 /** Text whose meaning the next character decides. */
-const UNDECIDED_END = /(?:[*_~`]+|\\|&#?\w{0,31}|!?\[?\^?|<|\$+)$/;
+const UNDECIDED_END = /(?:[*_~`]+|\\|&#?\w{0,31}|!?\[?\^?|<(?:[a-z][\w+.@-]{0,31})?|\$+)$/i;
 /** How long what looks like a link's text or a formula may go on without an end, before it is taken for plain text. */
 const MAX_PENDING = 120;
 
@@ -72,7 +72,7 @@ const MAX_PENDING = 120;
  * @returns {Parsed}
  */
 export function parseInlines(source, context, open) {
-  const text = open ? source.replace(UNDECIDED_END, "") : source.replace(/[ \t\n]+$/, "");
+  const text = open ? source.replace(/\n$/, "").replace(UNDECIDED_END, "") : source.replace(/[ \t\n]+$/, "");
   return new InlineParser(text, context, open).parse();
 }
 

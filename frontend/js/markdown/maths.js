@@ -11,13 +11,21 @@ import { CLASSES, inAlphabet, SYMBOLS } from "./maths_symbols.js";
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const DEEPEST = 50;
+// Elements in one row, cells in a line and lines in a table: to insert n children into a row costs Chromium n².
+const WIDEST = 1e9;
 
 /**
  * An element, the class of its outer side (see `maths_symbols.js`; `op` is a named function, "" nothing to keep a
  * distance from), and whether its scripts are limits, above and below.
  *
  * @typedef {{node: Element, kind: string, limits?: boolean}} Atom
- * @typedef {{open?: string, close?: string, columns?: string[], display?: boolean, small?: boolean, kind?: string}} Table
+ * @typedef {object} Table
+ * @property {string} [open] delimiter
+ * @property {string} [close] delimiter
+ * @property {string[]} [columns] each column's classes, again from the first where there are more columns
+ * @property {boolean} [display] set as on a line of its own
+ * @property {boolean} [small]
+ * @property {string} [kind] class
  */
 
 class NotUnderstood extends Error {}
@@ -209,6 +217,7 @@ class Parser {
    *
    * @param {string} [stop]
    * @param {string} [before] the class of what stands before the row
+   * @returns {Element[]}
    */
   row(stop, before = "") {
     /** @type {Element[]} */
@@ -246,9 +255,11 @@ class Parser {
         continue;
       }
       if (/^(ord|close|op|dots) op$|^op (ord|op|dots)$/.test(`${before} ${kind}`)) nodes.push(thinSpace());
-      if (!this.#script && /^dots (ord|open|dots)$|^(ord|close) dots$/.test(`${before} ${kind}`)) nodes.push(thinSpace());
+      const dots = /^dots (ord|open|dots)$|^(ord|close) dots$/.test(`${before} ${kind}`);
+      if (dots && !this.#script) nodes.push(thinSpace());
       nodes.push(node);
       if (kind) before = kind;
+      if (nodes.length > WIDEST) throw new NotUnderstood();
     }
   }
 
@@ -438,6 +449,7 @@ class Parser {
 
   /** What is between `\left` and `\right`; like a closing fence to its neighbours. */
   fenced() {
+    /** @type {Element[]} */
     const nodes = delimiters(this.delimiter(), { form: "prefix" });
     for (;;) {
       nodes.push(...this.nested(() => this.row()));
@@ -475,7 +487,8 @@ class Parser {
         if (!(open -= 1)) break;
       } else if (token === "$") {
         flush();
-        nodes.push(...this.nested(() => this.within("", () => this.row())));
+        const formula = this.nested(() => this.within("", () => this.row()));
+        nodes.push(row(formula));
         this.expect("$");
       } else if (token[0] === "\\") {
         const inner = TEXT_STYLES.get(token);
@@ -519,6 +532,7 @@ class Parser {
       const before = aligned && cells.length % 2 ? "ord" : "";
       const nodes = this.nested(() => this.row(undefined, before));
       cells.push(element("mtd", nodes));
+      if (cells.length > WIDEST || rows.length > WIDEST) throw new NotUnderstood();
       const token = this.peek();
       if (token === "&") {
         this.next();
@@ -566,7 +580,8 @@ class Parser {
     if (only && !open && !close && kind !== "md-array") return row([...only.children]);
     for (const cells of rows) {
       cells.forEach((cell, column) => {
-        for (const name of columns[column % columns.length]?.split(" ") ?? []) cell.classList.add(name);
+        const name = columns[column % columns.length];
+        if (name) cell.classList.add(...name.split(" "));
       });
     }
     const node = element(
@@ -667,7 +682,14 @@ const TEXT_STYLES = commands({
   texttt: "md-mono",
 });
 
-const TEXT_SPACES = commands({ " ": "\u00a0", ",": "\u2009", ":": "\u2005", ";": "\u2004", "!": "", quad: "\u2003" });
+const TEXT_SPACES = commands({
+  " ": "\u00a0",
+  ",": "\u2009",
+  ":": "\u2005",
+  ";": "\u2004",
+  "!": "",
+  quad: "\u2003",
+});
 
 /** In em. */
 const SPACES = commands({
@@ -837,7 +859,8 @@ const bigDelimiter = (minsize, side) => (parser) => {
   const attributes = { symmetric: "true", minsize, maxsize: minsize, lspace: gap, rspace: gap };
   const own = CLASSES.get(character ?? "") ?? "ord";
   const kind = { l: "open", r: "close", m: "rel" }[side] ?? (/open|close|fence/.test(own) ? own : "ord");
-  return atom(row(delimiters(character, attributes)), kind);
+  // In a row of its own, because a script's base gets no size.
+  return atom(element("mrow", delimiters(character, attributes)), kind);
 };
 
 /**
@@ -865,7 +888,7 @@ const COMMANDS = commands(
     begin: (parser) => parser.environment(),
     substack: (parser) => {
       parser.expect("{");
-      return atom(parser.table(parser.rows("}"), {}));
+      return atom(parser.table(parser.rows("}"), { kind: "md-substack" }));
     },
     overset: stacked("mover"),
     stackrel: stacked("mover"),
@@ -938,18 +961,26 @@ for (const name of LIMITS.split(" ")) {
   const text = name.replace(/^(lim|arg)(?=...)/, "$1\u2009");
   COMMANDS.set(`\\${name}`, () => operator(text, true));
 }
-for (const [name, [mark, wide]] of Object.entries(ACCENTS)) {
+/** Lines, which the style sheet draws. @type {Record<string, string>} */
+const ACCENT_CLASSES = { overline: "md-overline", underline: "md-underline" };
+
+/**
+ * @param {"mover" | "munder"} tag
+ * @param {string} name
+ * @param {string} mark
+ * @param {boolean} wide
+ */
+function defineAccent(tag, name, mark, wide) {
+  const drawn = ACCENT_CLASSES[name];
+  const attributes = { [tag === "mover" ? "accent" : "accentunder"]: "true", ...(drawn && { class: drawn }) };
   COMMANDS.set(`\\${name}`, (parser) => {
-    const parts = [parser.argument(), element("mo", [mark], { stretchy: String(wide) })];
-    return { ...atom(element("mover", parts, { accent: "true" })), limits: /^[⏞⎴]$/.test(mark) };
+    const sign = element("mo", [mark], { stretchy: String(wide), ...(name === "vec" && { class: "md-vec" }) });
+    return { ...atom(element(tag, [parser.argument(), sign], attributes)), limits: /brac/.test(name) };
   });
 }
-for (const [name, mark] of Object.entries(UNDER_ACCENTS)) {
-  COMMANDS.set(`\\${name}`, (parser) => {
-    const parts = [parser.argument(), element("mo", [mark], { stretchy: "true" })];
-    return { ...atom(element("munder", parts, { accentunder: "true" })), limits: /^[⏟⎵]$/.test(mark) };
-  });
-}
+
+for (const [name, [mark, wide]] of Object.entries(ACCENTS)) defineAccent("mover", name, mark, wide);
+for (const [name, mark] of Object.entries(UNDER_ACCENTS)) defineAccent("munder", name, mark, true);
 for (const [name, character] of Object.entries(LABELLED_ARROWS)) COMMANDS.set(`\\${name}`, labelledArrow(character));
 for (const [name, size] of Object.entries(BIG)) {
   for (const side of ["", "l", "r", "m"]) COMMANDS.set(`\\${name}${side}`, bigDelimiter(size, side));

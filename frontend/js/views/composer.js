@@ -1,77 +1,232 @@
-/** Where messages are written. It takes text at any time; while an answer runs, its button stops that answer. */
+/**
+ * Where messages are written. It takes text at any time: while an answer runs, what is sent waits for its end.
+ */
+
+import { FileRefused, MAX_FILE_CHARS, MAX_MESSAGE_CHARS, apart, fencedBlock, readText } from "../files.js";
+import { keysFor, listen, onTouch } from "../keys.js";
+import { words } from "../words/index.js";
+import { element } from "./element.js";
+import { OutboxView } from "./outbox.js";
 
 /** @typedef {import("../chat.js").Chat} Chat */
 
-const HINTS = {
-  idle: "Enter sends, Shift + Enter starts a new line",
-  running: "Write on, and send after this answer",
-};
+/** The longest text of files, in characters, whose insertion can be undone: some 0.1 s of work in Chromium. */
+const MOST_UNDOABLE = 4000;
 
 export class ComposerView {
   #chat;
   #form;
   #input;
   #think;
-  #button;
+  #stop;
   #hint;
+  #sent;
+  #say;
+  #outbox;
+  #editing = element("p", { hidden: true, className: "editing-note" });
+  #refused = element("div", { role: "alert" });
+  #refusal = element("div", { className: "refusal", hidden: true }, this.#refused);
+  /** The draft that the input shows. */
+  #draft = "";
 
   /**
    * @param {HTMLFormElement} form
    * @param {Chat} chat
+   * @param {object} after
+   * @param {() => void} after.sent called when the reader has sent a message
+   * @param {(text: string) => void} after.say called with what is to be told to those who listen to the page
    */
-  constructor(form, chat) {
+  constructor(form, chat, { sent, say }) {
+    const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (form.querySelector(selector));
     this.#chat = chat;
     this.#form = form;
-    this.#input = /** @type {HTMLTextAreaElement} */ (form.querySelector("textarea"));
-    this.#think = /** @type {HTMLInputElement} */ (form.querySelector("[type=checkbox]"));
-    this.#button = /** @type {HTMLButtonElement} */ (form.querySelector("[type=submit]"));
-    this.#hint = /** @type {HTMLElement} */ (form.querySelector(".hint"));
-    form.addEventListener("submit", (event) => this.#submit(event));
-    this.#button.addEventListener("click", (event) => this.#press(event));
-    this.#input.addEventListener("keydown", (event) => this.#keydown(event));
-    this.#input.addEventListener("input", () => chat.setDraft(this.#input.value));
+    this.#sent = sent;
+    this.#say = say;
+    this.#input = /** @type {HTMLTextAreaElement} */ (find("textarea"));
+    this.#think = /** @type {HTMLInputElement} */ (find("[type=checkbox]"));
+    this.#stop = /** @type {HTMLButtonElement} */ (find(".stop"));
+    this.#hint = find(".hint");
+    this.#outbox = new OutboxView(chat, { withdrawn: () => this.#focusEnd(), sent, left: () => this.focus() });
+    this.#editing.append(
+      words.writing.editing,
+      element("button", { type: "button", onclick: () => this.#cancelEdit() }, words.writing.cancelEdit),
+    );
+    this.#refusal.append(element("button", { type: "button", onclick: () => this.#dismiss() }, words.writing.dismiss));
+    form.prepend(this.#outbox.root, this.#refusal, this.#editing);
+
+    this.#listenToButtons(find(".send"), find(".attach"), /** @type {HTMLInputElement} */ (find("[type=file]")));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    // What was written before this module was there.
+    if (this.#input.value !== "") chat.setDraft(chat.state.draft + this.#input.value);
+    this.#input.addEventListener("input", () => this.#changed());
     this.#think.addEventListener("change", () => chat.setThink(this.#think.checked));
-    this.#hint.addEventListener("animationend", () => this.#hint.classList.remove("nudge"));
+    listen(this.#input, "composer", {
+      send: () => this.#send(),
+      edit: () => this.#editLast(),
+    });
+    if (!CSS.supports("field-sizing", "content")) new ResizeObserver(() => this.#grow()).observe(form);
   }
 
   draw() {
     const { state, running } = this.#chat;
-    if (this.#input.value !== state.draft) this.#input.value = state.draft;
+    if (this.#draft !== state.draft) {
+      this.#draft = state.draft;
+      this.#input.value = state.draft;
+      this.#form.classList.toggle("empty", state.draft.trim() === "");
+      this.#grow();
+    }
     this.#think.checked = state.think;
-    this.#button.classList.toggle("stop", running !== null);
-    this.#button.ariaLabel = running ? "Stop" : "Send";
-    this.#button.title = running ? "Stop (Esc)" : "Send (Enter)";
-    this.#form.classList.toggle("empty", state.draft.trim() === "");
-    const hint = running ? HINTS.running : HINTS.idle;
+    this.#outbox.draw();
+    this.#drawStop(running !== null);
+    this.#drawEditing(state.editing !== null);
+    const hint = words.hint(running !== null, onTouch());
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
-    this.#grow();
   }
 
   focus() {
     this.#input.focus();
   }
 
-  /** @param {SubmitEvent} event */
-  #submit(event) {
-    event.preventDefault();
-    this.#chat.send(this.#input.value);
+  /** What is to be told to those who listen to the page, or "". */
+  get news() {
+    const { outbox, editing } = this.#chat.state;
+    if (editing !== null) return words.writing.editing;
+    return outbox.length === 0 ? "" : words.outbox(outbox.length, this.#chat.running === null);
   }
 
-  /** @param {MouseEvent} event */
-  #press(event) {
-    if (!this.#chat.running) return;
-    event.preventDefault();
-    // The second click of a double click on Send is not meant for Stop.
-    if (event.detail < 2) this.#chat.stop();
+  /** Stop what is under way here: the editing of a message, or else the answer. Returns false when nothing is. */
+  escape() {
+    if (this.#chat.state.editing !== null) this.#cancelEdit();
+    else if (this.#chat.running) this.#chat.stop();
+    else return false;
+    return true;
   }
 
-  /** @param {KeyboardEvent} event */
-  #keydown(event) {
-    // 229: Safari ends a composition before the Enter that ends it.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-    event.preventDefault();
-    if (this.#chat.running) this.#hint.classList.add("nudge");
-    else this.#chat.send(this.#input.value);
+  /**
+   * Write text files where the caret is, each as a fenced block, and tell which ones are refused.
+   *
+   * @param {Iterable<File>} files
+   */
+  async add(files) {
+    this.#refuse([]);
+    const added = [];
+    const refusals = [];
+    for (const file of [...files]) {
+      try {
+        this.#insert(fencedBlock(file.name, await readText(file)));
+        added.push(file.name);
+      } catch (error) {
+        if (!(error instanceof FileRefused)) throw error;
+        refusals.push(words.fileRefused(file.name, error.reason, { file: MAX_FILE_CHARS, message: MAX_MESSAGE_CHARS }));
+      }
+    }
+    this.#refuse(refusals);
+    if (added.length > 0) this.#say(words.filesAdded(added));
+    this.#input.focus();
+  }
+
+  /**
+   * @param {HTMLElement} send
+   * @param {HTMLElement} attach
+   * @param {HTMLInputElement} chooser
+   */
+  #listenToButtons(send, attach, chooser) {
+    send.ariaLabel = words.writing.send;
+    send.title = `${words.writing.send} (${keysFor("send")[0]})`;
+    this.#stop.ariaLabel = words.writing.stop;
+    this.#stop.title = `${words.writing.stop} (${keysFor("stop")[0]})`;
+    attach.ariaLabel = attach.title = words.writing.attach;
+    // The caret, and with it a phone's keyboard, stays where it is.
+    for (const button of [send, this.#stop]) button.addEventListener("mousedown", (event) => event.preventDefault());
+    this.#stop.addEventListener("click", () => this.#chat.stop());
+    attach.addEventListener("click", () => chooser.click());
+    chooser.addEventListener("change", () => {
+      this.add(chooser.files ?? []);
+      // The same file can be chosen again.
+      chooser.value = "";
+    });
+  }
+
+  #changed() {
+    this.#draft = this.#input.value;
+    this.#form.classList.toggle("empty", this.#draft.trim() === "");
+    this.#grow();
+    this.#chat.setDraft(this.#draft);
+  }
+
+  #send() {
+    if (this.#input.value.trim() === "") return;
+    const waits = this.#chat.running !== null;
+    this.#refuse([]);
+    this.#chat.sendDraft();
+    if (!waits) this.#sent();
+    // On touch this would bring up the keyboard of one who has put it away.
+    if (!onTouch()) this.#input.focus();
+  }
+
+  #editLast() {
+    if (this.#input.value !== "" || !this.#chat.editLast()) return false;
+    this.#focusEnd();
+    return true;
+  }
+
+  #cancelEdit() {
+    this.#chat.cancelEdit();
+    this.#focusEnd();
+  }
+
+  #focusEnd() {
+    this.draw();
+    this.#caretToEnd();
+  }
+
+  #caretToEnd() {
+    this.#input.focus();
+    this.#input.setSelectionRange(this.#input.value.length, this.#input.value.length);
+    this.#input.scrollTop = this.#input.scrollHeight;
+  }
+
+  /** @param {string} block */
+  #insert(block) {
+    const { value, selectionStart, selectionEnd } = this.#input;
+    const text = apart(block, value.slice(0, selectionStart));
+    if (value.length + text.length - (selectionEnd - selectionStart) > MAX_MESSAGE_CHARS) throw new FileRefused("noRoom");
+    this.#input.focus();
+    // Only this command can be undone by the reader, but its cost grows with the square of the lines.
+    if (text.length > MOST_UNDOABLE || !document.execCommand("insertText", false, text)) {
+      this.#input.setRangeText(text, selectionStart, selectionEnd, "end");
+      this.#changed();
+    }
+  }
+
+  /** @param {string[]} refusals */
+  #refuse(refusals) {
+    this.#refusal.hidden = refusals.length === 0;
+    this.#refused.replaceChildren(...refusals.map((text) => element("p", {}, text)));
+  }
+
+  #dismiss() {
+    this.#refuse([]);
+    this.#input.focus();
+  }
+
+  /** @param {boolean} running */
+  #drawStop(running) {
+    if (this.#stop.hidden !== running) return;
+    const focused = document.activeElement === this.#stop;
+    this.#stop.hidden = !running;
+    if (focused) this.#input.focus();
+  }
+
+  /** @param {boolean} editing */
+  #drawEditing(editing) {
+    if (this.#editing.hidden !== editing) return;
+    this.#editing.hidden = !editing;
+    // "Edit message" under an answer goes away when it has done its work.
+    if (editing) this.#caretToEnd();
   }
 
   #grow() {

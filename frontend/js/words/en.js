@@ -23,6 +23,97 @@ export const markdown = {
   backToText: "Back to the text",
 };
 
+/** What stands in and around the messages. */
+export const reading = {
+  you: "You",
+  model: "Burble",
+  copy: "Copy",
+  copyMarkdown: "Copy as Markdown",
+  copied: "Copied",
+  copyFailed: "The browser did not allow copying. The text is selected now: copy it with the browser's own command.",
+  details: "Details",
+  continue: "Continue",
+  retry: "Retry",
+  edit: "Edit message",
+  toEnd: "To the end",
+  newText: "New text",
+  dismiss: "Dismiss",
+  clumps:
+    "This answer arrives in clumps. A proxy between this page and its server may be holding it back: its operator " +
+    "can let it through with the header “X-Accel-Buffering: no”, or in nginx with “proxy_buffering off”.",
+};
+
+/** The names of the composer's parts, and what is around it. */
+export const writing = {
+  attach: "Add text files",
+  cancelEdit: "Cancel",
+  close: "Close",
+  dismiss: "Dismiss",
+  drop: "Drop text files to add them to your message",
+  editing: "Editing your last message: sending replaces its answer.",
+  keys: "Keys",
+  outbox: "Waiting messages",
+  send: "Send",
+  sendNow: "Send now",
+  stop: "Stop",
+  withdraw: "Take back",
+  withdrawThis: (/** @type {string} */ beginning) => `Take back: ${beginning}`,
+};
+
+/** What the keys do. */
+export const keys = {
+  send: "Send the message",
+  newLine: "Start a new line",
+  edit: "Edit the last message, when the composer is empty",
+  stop: "Stop the answer, or close what is open",
+  newChat: "Begin a new chat",
+  help: "Show these keys, when no text is being written",
+};
+
+/**
+ * What the keys do right now, beside the composer.
+ *
+ * @param {boolean} running whether an answer runs
+ * @param {boolean} touch whether one writes on the screen, where Enter starts a new line
+ */
+export function hint(running, touch) {
+  if (running) return "What you send waits for this answer";
+  return touch ? "" : "Enter sends, Shift + Enter starts a new line";
+}
+
+/**
+ * @param {number} count of the messages that wait
+ * @param {boolean} held whether they wait for the reader, not for the end of an answer
+ */
+export function outbox(count, held) {
+  const messages = count === 1 ? "1 message" : `${count} messages`;
+  return held ? `Held back: ${messages}` : `Waiting: ${messages}`;
+}
+
+/** @param {string[]} names of the files that are in the message now */
+export function filesAdded(names) {
+  return `Added: ${names.join(", ")}`;
+}
+
+/**
+ * Why a file is not in the message.
+ *
+ * @param {string} name
+ * @param {import("../files.js").Refusal} reason
+ * @param {{file: number, message: number}} limits in characters
+ */
+export function fileRefused(name, reason, limits) {
+  const characters = (/** @type {number} */ count) => `${count.toLocaleString("en")} characters`;
+  const reasons = {
+    empty: "is empty.",
+    tooLarge: `is too long: a file may have at most ${characters(limits.file)}.`,
+    binary: "is not a text file.",
+    unreadable: "cannot be read.",
+    noRoom: `does not fit: the message would be longer than ${characters(limits.message)}.`,
+  };
+  return `“${name}” ${reasons[reason]}`;
+}
+
 const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
 /** @type {Record<string, string>} */
 const SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
@@ -50,10 +141,41 @@ export function waiting(answer, connection) {
   }
 }
 
-/** @param {Answer} answer */
-export function thinkingSummary(answer) {
-  if (answer.thinkingMs === null) return "Thinking…";
-  return `Thought for ${Math.max(1, Math.round(answer.thinkingMs / 1000))} s`;
+/**
+ * @param {Answer} answer one that thinks or has thought
+ * @param {number} now ms since the epoch
+ */
+export function thinkingSummary({ thinkingSince, thinkingMs }, now) {
+  if (thinkingMs !== null) return `Thought for ${duration(Math.max(1000, thinkingMs))}`;
+  const elapsed = now - (thinkingSince ?? now);
+  return elapsed < 1000 ? "Thinking…" : `Thinking… ${duration(elapsed)}`;
+}
+
+/** @param {number} ms */
+function duration(ms) {
+  const seconds = Math.floor(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/**
+ * What is to be known about an ended answer's speed and length: names and values.
+ *
+ * @param {Answer} answer
+ * @returns {[string, string][]}
+ */
+export function figures({ figures: { firstTokenMs, writingMs, tokens, interrupted, usage }, thinkingMs }) {
+  /** @param {number} value @param {number} digits */
+  const number = (value, digits) => value.toLocaleString("en", { maximumFractionDigits: digits });
+  const count = Math.max(tokens, usage?.completion ?? 0);
+  /** @type {[string, string][]} */
+  const rows = [];
+  if (firstTokenMs !== null) rows.push(["First token after", `${number(firstTokenMs / 1000, 2)} s`]);
+  if (interrupted) rows.push(["Speed", "not known, the connection was interrupted"]);
+  else if (writingMs > 0) rows.push(["Speed", `${number((1000 * (count - 1)) / writingMs, 1)} tokens/s`]);
+  rows.push(["Length", `${number(count, 0)} ${count === 1 ? "token" : "tokens"}`]);
+  if (usage) rows.push(["Conversation before it", `${number(usage.prompt, 0)} tokens`]);
+  if (thinkingMs !== null) rows.push(["Thought for", duration(Math.max(1000, thinkingMs))]);
+  return rows;
 }
 
 /**
@@ -63,33 +185,39 @@ export function thinkingSummary(answer) {
  * @returns {{text: string, code: string, error: boolean} | null}
  */
 export function ending({ end, content }) {
+  const cutOff = "This answer was cut off here.";
   switch (end?.kind) {
     case "length":
       return { text: "The answer reached its length limit and ends here.", code: "", error: false };
     case "stopped":
       return { text: "Stopped", code: "", error: false };
-    case "cut": {
-      const kept = content === "" ? "" : " What had arrived is kept.";
-      return { text: `This answer was cut off, and its rest is no longer there.${kept}`, code: "", error: true };
-    }
+    case "cut":
+      return { text: `${cutOff} Its rest is no longer there.`, code: "", error: true };
     case "unreachable":
-      return { text: "The server cannot be reached. Your message is still here.", code: "", error: true };
+      return {
+        text: content === "" ? "The server cannot be reached. Your message is still here." : `${cutOff} The server cannot be reached.`,
+        code: "",
+        error: true,
+      };
     case "failed":
     case "refused":
-      return { text: end.message, code: end.code, error: true };
+      return { text: content === "" ? end.message : `${cutOff} ${end.message}`, code: end.code, error: true };
     default:
       return null;
   }
 }
 
 /**
- * One short line for those who listen to the page.
+ * One short line for those who listen to the page. An error is not in it: its note is an alert.
  *
- * @param {Answer | null} last the last answer
+ * @param {Answer} answer the last answer
  * @param {Connection} connection
  */
-export function announcement(last, connection) {
-  if (!last) return "";
-  if (last.end) return last.end.kind === "stop" ? "The answer is complete." : (ending(last)?.text ?? "");
-  return waiting(last, connection) || (last.phase === "thinking" ? "Thinking…" : "Answering…");
+export function announcement(answer, connection) {
+  if (answer.end?.kind === "stop") return "The answer is complete.";
+  if (answer.end) {
+    const said = ending(answer);
+    return said && !said.error ? said.text : "";
+  }
+  return waiting(answer, connection) || (answer.phase === "thinking" ? "Thinking…" : "Answering…");
 }

@@ -1,0 +1,179 @@
+"""The page's files over HTTP: compressed, asked for again each time, and never old."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.datastructures import Headers
+
+from backend import page
+from backend.app import create_app
+from backend.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+SCRIPT = "// how a long script begins\n" + "let again = 1;\n" * 200
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> httpx.AsyncClient:
+    """A client of the files in `tmp_path`, that says nothing about encodings by itself."""
+    (tmp_path / "long.js").write_text(SCRIPT)
+    return client_of(page.PageFiles(directory=tmp_path))
+
+
+def client_of(app: object) -> httpx.AsyncClient:
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),  # type: ignore[arg-type]
+        base_url="http://test",
+    )
+    del client.headers["accept-encoding"]
+    return client
+
+
+GZIP = {"Accept-Encoding": "gzip, deflate, br, zstd"}
+
+
+async def test_a_file_is_compressed_for_who_takes_that(client: httpx.AsyncClient) -> None:
+    response = await client.get("/long.js", headers=GZIP)
+    assert response.headers["content-encoding"] == "gzip"
+    assert int(response.headers["content-length"]) == response.num_bytes_downloaded
+    assert response.num_bytes_downloaded < len(SCRIPT) / 10
+    assert response.text == SCRIPT
+    assert "javascript" in response.headers["content-type"]
+    assert not {"accept-ranges", "last-modified"} & set(response.headers)
+
+
+async def test_a_file_goes_out_as_it_is_to_everybody_else(client: httpx.AsyncClient) -> None:
+    response = await client.get("/long.js")
+    assert "content-encoding" not in response.headers
+    assert response.content == SCRIPT.encode()
+
+
+async def test_caches_between_keep_both_forms_apart(client: httpx.AsyncClient) -> None:
+    for headers in (GZIP, {}):
+        response = await client.get("/long.js", headers=headers)
+        assert response.headers["vary"] == "Accept-Encoding"
+        assert response.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("then", [GZIP, {}])
+@pytest.mark.parametrize("first", [GZIP, {}])
+async def test_what_has_not_changed_is_not_sent_again(
+    client: httpx.AsyncClient, first: dict[str, str], then: dict[str, str]
+) -> None:
+    etag = (await client.get("/long.js", headers=first)).headers["etag"]
+    assert etag.startswith('W/"')
+    for known in (etag, f'"another", {etag}', etag.removeprefix("W/"), "*"):
+        again = await client.get("/long.js", headers={**then, "If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == etag
+        assert again.headers["vary"] == "Accept-Encoding"
+        assert again.headers["cache-control"] == "no-cache"
+    changed = await client.get("/long.js", headers={**then, "If-None-Match": 'W/"another"'})
+    assert changed.status_code == 200
+
+
+@pytest.mark.parametrize("headers", [GZIP, {}])
+async def test_an_edit_shows_at_once(
+    client: httpx.AsyncClient, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    etag = (await client.get("/long.js", headers=headers)).headers["etag"]
+    edited = SCRIPT.replace("1", "2")  # of the same size
+    (tmp_path / "long.js").write_text(edited)
+    os.utime(tmp_path / "long.js", ns=(0, 1))
+    response = await client.get("/long.js", headers={**headers, "If-None-Match": etag})
+    assert response.text == edited
+    assert response.headers["etag"] != etag
+
+
+async def test_a_version_is_compressed_once(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressed: list[bytes] = []
+    compress = gzip.compress
+
+    def counted(data: bytes, *, mtime: float) -> bytes:
+        compressed.append(data)
+        return compress(data, mtime=mtime)
+
+    monkeypatch.setattr(gzip, "compress", counted)
+    for _ in range(3):
+        await client.get("/long.js", headers=GZIP)
+    assert compressed == [SCRIPT.encode()]
+
+
+@pytest.mark.parametrize("headers", [GZIP, {}])
+async def test_head_tells_what_get_would(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    told = await client.head("/long.js", headers=headers)
+    got = await client.get("/long.js", headers=headers)
+    assert told.headers == got.headers
+    assert told.content == b""
+
+
+@pytest.mark.parametrize("content", [b"let small;\n" * 50, os.urandom(5000)])
+async def test_what_would_hardly_shrink_is_left_alone(
+    client: httpx.AsyncClient, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "other.js").write_bytes(content)
+    response = await client.get("/other.js", headers=GZIP)
+    assert "content-encoding" not in response.headers
+    assert response.content == content
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "takes"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("x-gzip", True),
+        ("br, gzip", True),
+        ("gzip;q=0.5", True),
+        ("gzip ; q=0.001", True),
+        ("gzip;q=1.000, identity;q=0.5", True),
+        ("*", True),
+        ("*;q=0.1", True),
+        ("identity;q=0, *", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("gzip;Q=0", False),
+        ("gzip;q=0, *", False),
+        ("*;q=0", False),
+        ("gzip;q=0.5, identity", False),
+        ("gzip;q=2", False),
+        ("gzip;quality=1", False),
+        ("gzipped", False),
+    ],
+)
+async def test_accept_encoding_is_understood(accept_encoding: str, takes: bool) -> None:
+    assert page.takes_gzip(Headers({"Accept-Encoding": accept_encoding})) is takes
+
+
+async def test_accept_encoding_may_come_in_several_lines() -> None:
+    lines = [(b"accept-encoding", b"br"), (b"accept-encoding", b"gzip")]
+    assert page.takes_gzip(Headers(raw=lines))
+    assert not page.takes_gzip(Headers(raw=[]))
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/js/main.js", "/styles/theme.css", "/swagger/swagger-ui-bundle.js"]
+)
+async def test_the_page_and_the_apis_page_are_served_so(
+    path: str, make_settings: Callable[..., Settings]
+) -> None:
+    client = client_of(create_app(make_settings()))
+    response = await client.get(path, headers=GZIP)
+    assert response.status_code == 200
+    assert response.headers["content-encoding"] == "gzip"
+    known = {**GZIP, "If-None-Match": response.headers["etag"]}
+    assert (await client.get(path, headers=known)).status_code == 304
+    assert (await client.head(path, headers=GZIP)).headers == response.headers

@@ -1,0 +1,139 @@
+/**
+ * One answer: what is waited for, what was thought, the text, and under it what can be done with it.
+ *
+ * Under the text is one row from the beginning: the words of waiting give way to the buttons there, so that nothing
+ * moves when the text ends.
+ */
+
+import { canContinue } from "../answer.js";
+import { toHtml } from "../rich_text.js";
+import { words } from "../words/index.js";
+import { CopyButtons } from "./copy_buttons.js";
+import { element } from "./element.js";
+import { FiguresView } from "./figures.js";
+import { StreamedMarkdown } from "./streamed_markdown.js";
+import { ThinkingView } from "./thinking.js";
+
+/**
+ * @typedef {import("../answer.js").Answer} Answer
+ * @typedef {import("../chat.js").Chat} Chat
+ */
+
+export class AnswerView {
+  #chat;
+  #say;
+  #waiting = element("p", { className: "waiting", hidden: true });
+  /** The row, and with it the note, the buttons and the figures under the text. */
+  #foot = element("div", { className: "answer-foot" }, this.#waiting);
+  #text = new StreamedMarkdown("answer-text");
+  /** @type {ThinkingView | null} */
+  #thinking = null;
+  /** What is under the text of an answer that has ended, and for which end. */
+  #ending = {
+    end: /** @type {import("../answer.js").End | null} */ (null),
+    isOpen: false,
+    parts: /** @type {HTMLElement[]} */ ([]),
+  };
+  /** Whether its end is news: the reader was there while it ran. */
+  #isNews = false;
+
+  /**
+   * @param {Answer} message
+   * @param {Chat} chat
+   * @param {(text: string) => void} say tells those who listen to the page
+   */
+  constructor(message, chat, say) {
+    this.message = message;
+    this.#chat = chat;
+    this.#say = say;
+    const label = element("h2", { className: "visually-hidden" }, words.reading.model);
+    this.root = element("article", { className: "message answer" }, label, this.#text.root, this.#foot);
+  }
+
+  /** @param {boolean} isLast only the last answer can be continued or asked for again */
+  draw(isLast) {
+    const { message } = this;
+    const { end } = message;
+    const isOpen = isLast && end?.kind !== "stop";
+    if (end && this.#ending.end === end && this.#ending.isOpen === isOpen) return;
+    this.#isNews ||= end === null;
+    // What may go on is left open, and so goes on without being drawn anew.
+    const isFinal = end !== null && !(isOpen && canContinue(message));
+    if (message.thinkingSince !== null) {
+      this.#thinking ??= new ThinkingView(message, this.#text.root);
+      this.#thinking.draw(isFinal);
+    }
+    this.#text.draw(message.content, isFinal);
+    this.#drawWaiting();
+    this.#drawEnding(isOpen);
+  }
+
+  #drawWaiting() {
+    const { message } = this;
+    const text = message.end ? "" : words.waiting(message, this.#chat.connection);
+    if (this.#waiting.textContent !== text) this.#waiting.textContent = text;
+    // While text arrives, the mark alone says that more is to come.
+    this.#waiting.hidden = message.end !== null || (text === "" && message.phase === "thinking");
+  }
+
+  /** @param {boolean} isOpen whether it can be continued or asked for again */
+  #drawEnding(isOpen) {
+    const { message } = this;
+    for (const part of this.#ending.parts) part.remove();
+    this.root.classList.remove("cut-off");
+    const parts = message.end ? this.#endingOf(isOpen) : [];
+    this.#foot.append(...parts);
+    this.#ending = { end: message.end, isOpen, parts };
+  }
+
+  /** @param {boolean} isOpen */
+  #endingOf(isOpen) {
+    const { message } = this;
+    const said = words.ending(message);
+    this.root.classList.toggle("cut-off", said?.error === true && message.content !== "");
+    /** @type {HTMLElement[]} */
+    const parts = [];
+    if (said) parts.push(this.#note(said, isOpen));
+    if (message.content !== "") {
+      const figures = new FiguresView(message);
+      const copying = new CopyButtons(this.#text.root, this.#say, () => ({
+        markdown: message.content,
+        html: toHtml(this.#text.root),
+      }));
+      parts.push(element("div", { className: "message-actions" }, copying.root, figures.button), figures.root);
+    }
+    return parts;
+  }
+
+  /**
+   * @param {{text: string, code: string, error: boolean}} said
+   * @param {boolean} isOpen
+   */
+  #note({ text, code, error }, isOpen) {
+    const note = element("div", { className: error ? "note error" : "note" }, element("p", {}, text));
+    if (error && this.#isNews) note.role = "alert";
+    this.#isNews = false;
+    if (code !== "") note.append(element("small", {}, code));
+    if (isOpen) note.append(element("div", { className: "note-actions" }, ...this.#remedies()));
+    return note;
+  }
+
+  #remedies() {
+    const { reading } = words;
+    const button = (/** @type {string} */ name, /** @type {() => void} */ act) =>
+      element("button", { type: "button", onclick: act }, name);
+    const again = (/** @type {string} */ name, /** @type {() => void} */ act) =>
+      button(name, () => {
+        // The button goes away; the focus stays near.
+        this.root.closest("main")?.focus({ preventScroll: true });
+        act();
+      });
+    const remedies = [];
+    if (canContinue(this.message)) remedies.push(again(reading.continue, () => this.#chat.continue()));
+    if (this.message.end?.kind !== "length") {
+      remedies.push(again(reading.retry, () => this.#chat.retry()));
+      remedies.push(button(reading.edit, () => this.#chat.edit()));
+    }
+    return remedies;
+  }
+}

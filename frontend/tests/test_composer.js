@@ -1,0 +1,76 @@
+import { ComposerView } from "../js/views/composer.js";
+import { element } from "../js/views/element.js";
+import { equal, ok, test } from "./harness.js";
+
+/** @typedef {import("../js/chat.js").Chat} Chat */
+
+const supports = CSS.supports;
+
+/** Make a composer in a browser without `field-sizing`; tell how often its height was measured. */
+function composer() {
+  const state = { messages: [], think: false, draft: "", outbox: [], editing: null };
+  const chat = { state, running: null, setDraft: (/** @type {string} */ draft) => (state.draft = draft) };
+  const input = element("textarea");
+  const form = element(
+    "form",
+    {},
+    input,
+    element("input", { type: "checkbox" }),
+    element("input", { type: "file" }),
+    element("button", { className: "attach", type: "button" }),
+    element("p", { className: "hint" }),
+    element("button", { className: "stop", type: "button", hidden: true }),
+    element("button", { className: "send" }),
+  );
+  document.body.append(form);
+  const measured = { times: 0 };
+  Object.defineProperty(input, "scrollHeight", {
+    get: () => {
+      measured.times += 1;
+      return 20 + 20 * input.value.split("\n").length;
+    },
+  });
+  CSS.supports = () => false;
+  const view = new ComposerView(form, /** @type {Chat} */ (/** @type {unknown} */ (chat)), {
+    sent: () => {},
+    say: () => {},
+  });
+  return { state, input, view, measured, form };
+}
+
+test("without `field-sizing` the height is measured when the draft changes, not in every frame", () => {
+  try {
+    const { state, input, view, measured, form } = composer();
+    view.draw();
+    const before = measured.times;
+    for (let frame = 0; frame < 100; frame += 1) view.draw();
+    equal(measured.times, before);
+    input.value = "one\ntwo\nthree";
+    input.dispatchEvent(new Event("input"));
+    equal(input.style.blockSize, "80px");
+    view.draw();
+    equal(measured.times, before + 1);
+    state.draft = "";
+    view.draw();
+    equal(input.style.blockSize, "40px");
+    form.remove();
+  } finally {
+    CSS.supports = supports;
+  }
+});
+
+test("drawing leaves the caret where it is", () => {
+  try {
+    const { input, view, form } = composer();
+    input.value = "some text";
+    input.dispatchEvent(new Event("input"));
+    input.focus();
+    input.setSelectionRange(2, 4);
+    view.draw();
+    equal([input.selectionStart, input.selectionEnd], [2, 4]);
+    ok(document.activeElement === input);
+    form.remove();
+  } finally {
+    CSS.supports = supports;
+  }
+});

@@ -1,0 +1,161 @@
+/** How the renderer's DOM comes about: the same however the text is cut, and without touching what is finished. */
+
+import { cut, drawFrame, random, render, smallest, units, untidyText } from "./spec_dom.js";
+import { createRenderer } from "../js/markdown/index.js";
+import { equal, ok, test } from "./harness.js";
+
+const ANSWER = await (await fetch("long_answer.md")).text();
+/** @type {{number: number, markdown: string}[]} */
+const COMMONMARK = await (await fetch("../examples/commonmark.json")).json();
+/** @type {{number: number, markdown: string}[]} */
+const GFM = await (await fetch("gfm_examples.json")).json();
+/** @type {{class: string, input: string}[]} */
+const HOSTILE = await (await fetch("hostile_markdown.json")).json();
+
+/** How many faults are looked for. */
+const ENOUGH = 8;
+
+/** How long a text may be for being cut at every place. */
+const SHORT = 600;
+
+/**
+ * Return what is wrong with the first of the ways of cutting the text whose DOM at the end is not that of the whole text,
+ * or null.
+ *
+ * @param {string} text
+ * @param {(text: string) => Iterable<string[]>} ways
+ */
+function difference(text, ways) {
+  /** @type {string[]} */
+  let pieces = [text];
+  try {
+    const whole = render([text.replaceAll("␞", "")]);
+    for (pieces of ways(text)) {
+      const root = render(pieces);
+      const fault = root.isEqualNode(whole) ? untidyText(root) : firstDifference(whole, root);
+      if (fault) return `cut as ${JSON.stringify(pieces).slice(0, 1000)}: ${fault}`;
+    }
+  } catch (error) {
+    return `cut as ${JSON.stringify(pieces).slice(0, 1000)}: ${error instanceof Error ? error.stack : error}`;
+  }
+  return null;
+}
+
+/**
+ * @param {[name: string, text: string][]} texts
+ * @param {(text: string) => Iterable<string[]>} ways
+ */
+function sameHoweverCut(texts, ways) {
+  /** @type {string[]} */
+  const wrong = [];
+  for (const [name, text] of texts) {
+    if (wrong.length === ENOUGH || difference(text, ways) === null) continue;
+    const least = smallest(text, (shorter) => difference(shorter, ways) !== null);
+    wrong.push(`${name}, ${difference(least, ways)}`);
+  }
+  ok(!wrong.length, `at least ${wrong.length} of ${texts.length} differ:\n${wrong.join("\n")}`);
+}
+
+/**
+ * @param {Node} whole
+ * @param {Node} root
+ * @returns {string}
+ */
+function firstDifference(whole, root) {
+  const [a, b] = [[...whole.childNodes], [...root.childNodes]];
+  const at = a.findIndex((node, index) => !b[index]?.isEqualNode(node));
+  const [child, other] = [a[at], b[at]];
+  if (child instanceof Element && other instanceof Element && child.localName === other.localName && child.hasChildNodes())
+    return firstDifference(child, other);
+  const html = (/** @type {Node} */ node) => (node instanceof Element ? node.outerHTML : "").slice(0, 500);
+  return `whole ${html(whole)}\n cut ${html(root)}`;
+}
+
+/** @param {string} text */
+function* atEveryPlace(text) {
+  for (let place = 1; place < text.length; place += 1) yield cut(text, [place]);
+}
+
+/**
+ * Cut at some places of all that are there, at more than one at once, and so that pieces are empty.
+ *
+ * @param {string} text
+ * @param {number} count
+ */
+function* atRandom(text, count) {
+  const next = random(text.length);
+  const place = () => Math.floor(next() * (text.length + 1));
+  for (let way = 0; way < count; way += 1) {
+    yield cut(text, [place()]);
+    yield cut(text, Array.from({ length: 1 + Math.floor(next() * 12) }, place));
+  }
+}
+
+/** @param {string} text */
+function* everyWay(text) {
+  yield units(text);
+  yield* atEveryPlace(text);
+  yield* atRandom(text, 3);
+}
+
+test("the DOM of each of the specifications' examples is the same however it is cut", () => {
+  sameHoweverCut(
+    [...COMMONMARK, ...GFM].map(({ number, markdown }) => [`example ${number}`, markdown]),
+    everyWay,
+  );
+});
+
+test("the DOM of a long answer is the same however it is cut", () => {
+  sameHoweverCut([["the answer", ANSWER]], function* (text) {
+    yield units(text);
+    yield text.match(/[^]{1,4}/g) ?? [];
+    yield text.split(/(?<=\n)/);
+    yield* atRandom(text, 30);
+  });
+});
+
+test("the DOM of each hostile text is the same however it is cut", () => {
+  sameHoweverCut(
+    HOSTILE.map((vector) => [vector.class, vector.input]),
+    function* (input) {
+      // Where the texts say that they may be cut.
+      const text = input.replaceAll("␞", "");
+      yield input.split("␞");
+      if (text.length < SHORT) yield* everyWay(text);
+      else yield* atRandom(text, 2);
+    },
+  );
+});
+
+const FRAGMENTS = [
+  ..."*_`~[](){}<>!#\\|:-+=&$^\"'\n\t 1".split(""),
+  ...["**", "__", "~~", "***", "``", "```", "~~~", "$$", "![", "](", "][", "[^1]", "[^1]: ", "[a]: ", "[a]"],
+  ...["\n\n", "\n", "\n", "  \n", "    ", "   ", "  ", "\r\n", "- ", "* ", "1. ", "2) ", "> ", ">", "# ", "## ", "---"],
+  ...["- [ ] ", "- [x] ", "| a | b |\n|---|:-:|\n", "|", "|---|\n", "===", "```js\n", "~~~\n", "\\begin{matrix}"],
+  ...["<b>", "</b>", "<br>", "<!--", "-->", "<div>\n", "<?", "&amp;", "&#x41;", "&", "http://a.b", "www.a.b/c", "a@b.c"],
+  ...["/url", '"title"', "a", "b", "foo", "bar baz", "word ", "é", "字", "😀", "\u200b", "\u00a0", "\0", "x^2", "\\frac{a}{b}"],
+];
+
+test("the DOM of random texts is the same character by character as it is at once", () => {
+  const texts = range(2000).map((seed) => {
+    const next = random(seed);
+    const some = () => FRAGMENTS[Math.floor(next() * FRAGMENTS.length)] ?? "";
+    return /** @type {[string, string]} */ ([`text ${seed}`, range(3 + Math.floor(next() * 20)).map(some).join("")]);
+  });
+  sameHoweverCut(texts, (text) => [units(text), ...atRandom(text, 1)]);
+});
+
+/** @param {number} count */
+const range = (count) => Array.from({ length: count }, (_, index) => index);
+
+test("the DOM at the end is the same whether frames came or not", () => {
+  const whole = render([ANSWER]);
+  const root = document.createElement("div");
+  const renderer = createRenderer(root);
+  for (const token of ANSWER.match(/[^]{1,4}/g) ?? []) renderer.write(token);
+  equal(root.childNodes.length, 0);
+  renderer.end();
+  ok(root.isEqualNode(whole));
+  drawFrame();
+  ok(root.isEqualNode(whole));
+});
