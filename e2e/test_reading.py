@@ -89,6 +89,7 @@ def select(chat: ChatPage) -> None:
 def test_the_end_is_followed_until_the_reader_lets_go(
     let_go: Callable[[ChatPage], None], chat: ChatPage, stack: Stack
 ) -> None:
+    """Pain: the scroll position is yanked away."""
     name = f"follow-{let_go.__name__}"
     steps = [["say", PARAGRAPH * 30], ["wait", f"{name}-1"], ["say", PARAGRAPH * 5]]
     chat.send(
@@ -202,7 +203,26 @@ def test_nothing_moves_when_a_keyboard_opens(chat: ChatPage, stack: Stack) -> No
     chat.stop()
 
 
-def test_what_the_reader_opens_stays_where_it_is(chat: ChatPage, stack: Stack) -> None:
+def test_what_the_reader_opens_at_the_end_stays_where_it_is(chat: ChatPage, stack: Stack) -> None:
+    chat.think.check()
+    steps = [["think", PARAGRAPH * 30], ["say", "Short. "], ["wait", "short"], ["say", "More."]]
+    chat.send(script("short", *steps, ["wait", "never"]))
+    chat.wait_answer("Short.")
+    summary = chat.thinking.locator("summary")
+    place = settled(summary, PLACE)
+    summary.click()
+    expect(chat.to_end).to_be_visible()
+    stack.open_gate("short")
+    chat.wait_answer("Short. More.")
+    frames(chat)
+    assert summary.evaluate(PLACE) == place
+    summary.click()
+    expect(chat.to_end).to_be_hidden()
+    assert summary.evaluate(PLACE) == place
+    chat.stop()
+
+
+def test_what_the_reader_opens_far_above_stays_where_it_is(chat: ChatPage, stack: Stack) -> None:
     chat.think.check()
     steps = [["think", PARAGRAPH * 30], ["say", PARAGRAPH * 30], ["wait", "open"]]
     chat.send(script("open", *steps, ["say", PARAGRAPH * 5], ["wait", "never"]))
@@ -335,6 +355,7 @@ def test_waiting_is_visible_within_a_tenth_of_a_second(chat: ChatPage) -> None:
         chat.wait_waiting("Sending…")
         expect(chat.answers.last.locator(".waiting")).to_be_visible()
         chat.button("New chat").click()
+        expect(chat.questions).to_have_count(0)
     assert min(chat.page.evaluate("delays")) < 100
 
 

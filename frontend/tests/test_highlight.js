@@ -669,6 +669,10 @@ test("a line goes on over an element between two text nodes", async () => {
   box.remove();
 });
 
+test("an unfinished word that went with the line before is taken out of it", async () => {
+  equal(await colours("python", ["if\n", "in", "t"]), ["keyword if", "type int"]);
+});
+
 test("what was taken back of the last line is forgotten", async () => {
   const box = scroller();
   const { group, text } = newGroup(box);
@@ -684,6 +688,8 @@ test("what was taken back of the last line is forgotten", async () => {
   const invisible = document.createElement("span");
   const rest = document.createTextNode("' if");
   group.append(invisible, rest);
+  grow();
+  rest.appendData(" 3");
   grow();
   rest.remove();
   invisible.remove();
@@ -703,6 +709,7 @@ test("what was taken back of the last line is forgotten", async () => {
 test("only groups on the screen have ranges, and they come back", async () => {
   const box = scroller();
   write(box, "python", Array.from({ length: 5000 }, (_, i) => `if x${i} == "${i}": return ${i}\n`));
+  ok(total() < 64 * 5, `${total()} ranges before the first frame`);
   await settled();
   ok(count(box.children[0] ?? box) > 0, "the first lines are plain");
   ok(total() < 64 * 5, `${total()} ranges`);
@@ -739,7 +746,7 @@ const HOSTILE = [
   ["open brackets", "javascript", "`${{\n"],
   ["open texts", "python", '"""\n\'\'\'\n"\n'],
   ["regular expressions without an end", "typescript", `${"=/[".repeat(600)}\n`],
-  ["tags without an end", "html", `${"<a b='<script ".repeat(140)}\n`],
+  ["tags without an end", "html", `${"<a b='<script ".repeat(130)}\n`],
   ["declarations without an end", "css", `{${"a:".repeat(900)}\n`],
   ["keys without an end", "yaml", `${"- a".repeat(600)}\n`],
   ["escapes", "json", `"${'\\\\"'.repeat(600)}\n`],
@@ -757,10 +764,13 @@ for (const [name, language, unit] of HOSTILE) {
       write(box, language, pieces);
       return performance.now() - begin;
     };
-    /** @param {number} length */
-    const best = (length) => Math.min(spent(length), spent(length), spent(length));
-    best(10_000);
-    const [once, twice] = [best(40_000), best(80_000)];
-    ok(twice < 4 * once + 5, `${once} ms, then ${twice} ms`);
+    // Four times the text takes 4 times as long, or 16 times if it is quadratic. Others use the processor too: the
+    // least of a few counts.
+    let [once, fourfold] = [Infinity, Infinity];
+    for (let round = 0; round < 30 && (round < 2 || fourfold > 8 * once); round++) {
+      once = Math.min(once, spent(20_000));
+      fourfold = Math.min(fourfold, spent(80_000));
+    }
+    ok(fourfold < 8 * once + 2, `${once} ms, then ${fourfold} ms`);
   });
 }

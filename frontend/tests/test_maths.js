@@ -393,8 +393,8 @@ test("time is linear in the length of a bomb, and short", () => {
       return best;
     };
     const [half, whole] = [took(20_000), took(40_000)];
-    // Small times are the clock's; four would be quadratic.
-    ok(whole < 8 || whole / half < 3, `${piece}: ${half} ms, then ${whole} ms`);
+    // Small times are a busy machine's; a ratio of four would be quadratic.
+    ok(whole < 30 || whole / half < 3, `${piece}: ${half} ms, then ${whole} ms`);
     ok(whole < 500, `${piece}: ${whole} ms`);
   }
 });

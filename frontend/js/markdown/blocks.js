@@ -50,6 +50,9 @@ export class Block {
 /** How deep blocks may nest: each level is an element within an element, which browsers do not bear in thousands. */
 const MAX_DEPTH = 64;
 
+/** How wide a table may be: browsers take seconds for thousands of columns. */
+const MAX_COLUMNS = 100;
+
 const MAY_START = /[#`~*+_=<>0-9|:$[-]/;
 const HEADING = /#{1,6}(?=[ \t]|$)/y;
 const FENCE = /`{3,}(?=[^`]*$)|~{3,}/y;
@@ -244,7 +247,9 @@ export class BlockParser {
 
   /** @param {Block} tip */
   #guessTable(tip) {
-    tip.columns = cells(tip.text).map(() => null);
+    const head = cells(tip.text);
+    if (head.length > MAX_COLUMNS) return;
+    tip.columns = head.map(() => null);
     tip.children = [row(tip.text, this.#line)];
     tip.kind = "table";
   }
@@ -455,7 +460,7 @@ export class BlockParser {
     const columns = cells(line.rest);
     const headStart = parent.text.lastIndexOf("\n", parent.text.length - 2) + 1;
     const head = parent.text.slice(headStart).trimEnd();
-    if (head === "" || cells(head).length !== columns.length) return null;
+    if (head === "" || columns.length > MAX_COLUMNS || cells(head).length !== columns.length) return null;
     let table = parent;
     if (headStart > 0) {
       parent.text = parent.text.slice(0, headStart);

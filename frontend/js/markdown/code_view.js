@@ -8,11 +8,10 @@ import { copyButton } from "./copy_button.js";
 import { unescapeText } from "./entities.js";
 import { createHighlighter } from "./highlight.js";
 import { visibleText } from "./invisible.js";
+import { scrollIfWide } from "./scroller.js";
 
 /** A browser lays out one block of text anew when it grows: with so many lines each that costs little. */
 const LINES = 32;
-/** Lines up to this length fit on any screen; others may need a scroller, which costs a little. */
-const SHORT = 40;
 
 export class CodeView {
   element = document.createElement("figure");
@@ -24,7 +23,6 @@ export class CodeView {
   #lines = 0;
   /** How much of the last line is drawn, while it is not complete. */
   #unfinished = "";
-  #column = 0;
 
   /**
    * @param {import("./context.js").RenderContext} context
@@ -44,6 +42,7 @@ export class CodeView {
     head.append(this.#wrapButton(words), copyButton(words.copy, words.copied, () => sourceOf(this.#code)));
     this.#pre.dir = "ltr";
     this.#pre.append(this.#code);
+    scrollIfWide(this.#code);
     this.element.className = "md-code";
     this.element.append(head, this.#pre);
   }
@@ -104,19 +103,6 @@ export class CodeView {
     if (first instanceof Text && last instanceof Text) last.appendData(first.data);
     else if (first) this.#group.append(first);
     this.#group.append(...rest);
-    this.#noteWidth(text);
-  }
-
-  /** @param {string} text */
-  #noteWidth(text) {
-    if (this.#pre.tabIndex === 0) return;
-    for (const [index, line] of text.split("\n").entries()) {
-      this.#column = line.length + (index === 0 ? this.#column : 0);
-      if (this.#column <= SHORT) continue;
-      this.#pre.tabIndex = 0;
-      this.#pre.className = "md-scroller";
-      return;
-    }
   }
 
   #closeGroup() {

@@ -12,7 +12,7 @@ import { CLASSES, inAlphabet, SYMBOLS } from "./maths_symbols.js";
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const DEEPEST = 50;
 // Elements in one row, cells in a line and lines in a table: to insert n children into a row costs Chromium n².
-const WIDEST = 1e9;
+const WIDEST = 500;
 
 /**
  * An element, the class of its outer side (see `maths_symbols.js`; `op` is a named function, "" nothing to keep a
@@ -249,9 +249,10 @@ class Parser {
         if (node.localName === "mo") node.setAttribute("form", kind === "open" ? "prefix" : "postfix");
       }
       const last = nodes.at(-1);
-      if (kind === "rel" && before === "rel" && last?.localName === "mo" && node.localName === "mo") {
+      const character = kind === "rel" && node.localName === "mo" ? node.textContent : "";
+      if (character && before === "rel" && last?.localName === "mo" && (last.textContent ?? "").length < 4) {
         // As TeX does: no space between two relations, as in `:=` or `<=`.
-        last.append(...node.childNodes);
+        last.textContent += character;
         continue;
       }
       if (/^(ord|close|op|dots) op$|^op (ord|op|dots)$/.test(`${before} ${kind}`)) nodes.push(thinSpace());
@@ -739,7 +740,13 @@ const ACCENTS = {
 };
 
 /** @type {Record<string, string>} */
-const UNDER_ACCENTS = { underline: "_", underbrace: "⏟", underbracket: "⎵", underrightarrow: "→", underleftarrow: "←" };
+const UNDER_ACCENTS = {
+  underline: "_",
+  underbrace: "⏟",
+  underbracket: "⎵",
+  underrightarrow: "→",
+  underleftarrow: "←",
+};
 
 /** @type {Record<string, string>} */
 const LABELLED_ARROWS = {

@@ -3,6 +3,7 @@
 import { cells } from "./blocks.js";
 import { copyButton } from "./copy_button.js";
 import { InlineView } from "./inline_view.js";
+import { scrollIfWide } from "./scroller.js";
 
 export class TableView {
   key = "table";
@@ -22,9 +23,8 @@ export class TableView {
     this.#context = context;
     const { words } = context;
     const scroller = document.createElement("div");
-    scroller.className = "md-scroller";
-    scroller.tabIndex = 0;
     scroller.append(this.#table);
+    scrollIfWide(this.#table);
     this.#table.append(this.#head);
     this.element.className = "md-table";
     this.element.append(scroller, copyButton(words.copyTable, words.copied, () => separatedByTabs(this.#table)));
