@@ -517,8 +517,10 @@ def test_an_answer_that_was_stopped_twice_goes_on_once(chat: ChatPage, stack: St
     chat.button("Continue").click()
     chat.wait_waiting("Sending…")
     wait_for(lambda: chat.page.evaluate("1") and len(held) == 2, "both requests")
-    for route in held:
-        route.continue_()
+    # What nobody reads any more is stopped.
+    with chat.page.expect_request(lambda request: request.method == "DELETE"):
+        held[0].continue_()
+    held[1].continue_()
     expect(chat.answer).to_contain_text("interruption.")
     chat.wait_finished()
     assert chat.answer_text().count("Your last answer was cut off.") == 1
@@ -583,6 +585,7 @@ def test_answers_are_copied_as_rich_text_and_as_markdown(chat: ChatPage) -> None
     check_copying(chat, question)
 
 
+@pytest.mark.usefixtures("browser")  # by which the tests in a browser are known
 def test_copying_works_on_plain_http_in_a_local_network(
     browser_type: BrowserType, browser_type_launch_args: dict[str, Any], stack: Stack
 ) -> None:

@@ -44,7 +44,7 @@ const help = new HelpView(() => composer.focus());
 function scheduleDraw() {
   if (scheduled) return;
   scheduled = true;
-  setTimeout(draw, 150);
+  requestAnimationFrame(draw);
 }
 
 function draw() {

@@ -84,7 +84,9 @@ test("raw marks are never shown and then taken away", () => {
     /** @type {string[]} */
     const shown = [];
     const final = shownText(render(units(markdown), { drawn: (root) => shown.push(shownText(root)) }));
-    const at = shown.findIndex((text, index) => !final.startsWith(text) || text.length < (shown[index - 1] ?? "").length);
+    const at = shown.findIndex(
+      (text, index) => !final.startsWith(text) || text.length < (shown[index - 1] ?? "").length,
+    );
     if (at >= 0) {
       const sequence = [...new Set(shown)].map((text) => JSON.stringify(text)).join(" ");
       flickers.push(`${JSON.stringify(markdown)} after ${JSON.stringify(markdown.slice(0, at + 1))}: ${sequence}`);
@@ -220,7 +222,7 @@ for (const [name, text, selector] of GROWING) {
 
 /** @type {[before: string, selected: string, after: string][]} */
 const SELECTED = [
-  ["Some text that is ", "being read", " while **more** of `it` comes\nand [comes](https://example.org).\n\nNew text.\n"],
+  ["Some text that is ", "being read", " while **more** of `it`\n[comes](https://example.org).\n\nNew text.\n"],
   ["Some **bold text that ", "is read", " while** more of it comes.\n\nNew text.\n"],
   ["Some `code that ", "is read", " while` more of it comes.\n\nNew text.\n"],
   ["# A heading ", "being read", " while it grows\n\nText.\n"],

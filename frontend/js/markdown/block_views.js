@@ -144,7 +144,7 @@ function remove(view) {
 }
 
 /** How many blocks share a group. */
-const GROUP = globalThis.GROUP ?? 32;
+const GROUP = 16;
 
 /**
  * The whole text. Its blocks stand in groups: what grows is laid out anew within its group only, and a group that is

@@ -18,7 +18,7 @@ import { RenderContext } from "./context.js";
  * How long one drawing is shown at least. What costs is not to read the text but that the browser lays it out and paints
  * it; nobody reads faster than this, and a text that comes slower is drawn in the next frame.
  */
-const SHOWN_MS = globalThis.SHOWN ?? 45;
+const SHOWN_MS = 60;
 
 /** @type {import("./context.js").Words} */
 const ENGLISH = {
