@@ -21,6 +21,10 @@ FRONTEND = Path(__file__).parent.parent / "frontend"
 
 SMALL_BYTES = 1000  # one packet takes that as it is
 WORTHWHILE = 0.9  # of a file's size: images are compressed already
+# Comments on lines of their own, of which our own scripts and styles have many.
+COMMENT_LINES = re.compile(
+    rb"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$", re.DOTALL | re.MULTILINE
+)
 CACHED_VERSIONS = 256  # of all files together, of which there are fewer than a hundred
 
 
@@ -56,11 +60,16 @@ class PageFiles(StaticFiles):
 def gzipped(path: str, size: int, modified_ns: int) -> bytes | None:
     """Return the file compressed, or None where that does not pay.
 
+    Our own files go without their comments, which are for those who read the code; its lines keep their numbers.
+
     Its size in bytes and its time of modification are not read, but tell one version from the next.
     """
     if size < SMALL_BYTES:
         return None
-    compressed = gzip.compress(Path(path).read_bytes(), mtime=0)
+    content = Path(path).read_bytes()
+    if Path(path).is_relative_to(FRONTEND) and path.endswith((".js", ".css")):
+        content = COMMENT_LINES.sub(lambda comment: b"\n" * comment[0].count(b"\n"), content)
+    compressed = gzip.compress(content, mtime=0)
     return compressed if len(compressed) < WORTHWHILE * size else None
 
 

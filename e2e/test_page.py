@@ -197,7 +197,7 @@ def test_stop_after_a_reload(chat: ChatPage, stack: Stack) -> None:
     stack.wait_journal("end reloaded")
     chat.reload()
     chat.wait_note("Stopped")
-    assert chat.answer_text() == "Kept."
+    chat.wait_answer("Kept.")
 
 
 def test_stop_while_queued(open_chat: OpenChat, start_stack: StartStack) -> None:

@@ -11,6 +11,7 @@ import { HelpView } from "./views/help.js";
 import { heedKeyboard } from "./views/keyboard.js";
 import { ClumpsNotice } from "./views/notice.js";
 import { StatusView } from "./views/status.js";
+import { loadRenderer } from "./views/streamed_markdown.js";
 import { chooseWords } from "./words/index.js";
 
 /**
@@ -77,6 +78,7 @@ takeFiles((files) => composer.add(files));
 heedKeyboard();
 listen(document, undefined, { stop: () => composer.escape(), newChat, help: () => help.open() });
 
+document.addEventListener("input", loadRenderer, { once: true });
 window.addEventListener("pagehide", () => chat.suspend());
 window.addEventListener("pageshow", ({ persisted }) => {
   if (persisted) chat.resume();

@@ -7,7 +7,7 @@
  */
 
 import { CodeView } from "./code_view.js";
-import { InlineView } from "./inline_view.js";
+import { InlineView, showText } from "./inline_view.js";
 import { mathElement } from "./maths.js";
 import { keepSelection } from "./selection.js";
 import { TableView } from "./table_view.js";
@@ -66,6 +66,8 @@ class Blocks {
   settle(block) {
     for (; this.#finished < block.children.length; this.#finished += 1) {
       const child = /** @type {Block} */ (block.children[this.#finished]);
+      // What an open paragraph will most likely be is known only when it is drawn.
+      if (child.open && child.kind === "paragraph") return;
       const view = this.#view(this.#finished, child);
       if (child.open) {
         view.settle(child);
@@ -103,7 +105,7 @@ class Blocks {
     const key = keyOf(block);
     if (have?.key === key) return have;
     if (have) this.#cut(index + 1);
-    const view = this.makeView(block, key);
+    const view = this.makeView(block, key, index);
     if (have instanceof LeafView && view instanceof LeafView) {
       keepSelection(() => view.takeOver(have));
       have.remove();
@@ -128,8 +130,9 @@ class Blocks {
   /**
    * @param {Block} block
    * @param {string} key
+   * @param {number} _index
    */
-  makeView(block, key) {
+  makeView(block, key, _index) {
     return makeView(this.context, block, key);
   }
 
@@ -259,11 +262,13 @@ class ItemView extends Blocks {
   /**
    * @param {Block} block
    * @param {string} key
+   * @param {number} index
    * @override
    */
-  makeView(block, key) {
-    const tight = key === "paragraph" && !this.#loose;
-    return tight ? new LeafView(this.context, key, this.host, false) : super.makeView(block, key);
+  makeView(block, key, index) {
+    // Only `$$` without an end makes a paragraph right after another, whose text it must not be glued to.
+    const isBare = key === "paragraph" && !this.#loose && !isBareText(this.views[index - 1]);
+    return isBare ? new LeafView(this.context, key, this.host, false) : super.makeView(block, key, index);
   }
 
   /** The list has got blank lines between its blocks: its paragraphs become paragraphs. */
@@ -277,6 +282,7 @@ class ItemView extends Blocks {
 class LeafView {
   /** @type {HTMLElement | null} */
   element = null;
+  #host;
   #inline;
 
   /**
@@ -287,6 +293,7 @@ class LeafView {
    */
   constructor(context, key, host, isWrapped) {
     this.key = key;
+    this.#host = host;
     if (isWrapped) this.element = withDirection(document.createElement(key === "paragraph" ? "p" : key));
     this.#inline = new InlineView(context, this.element ?? /** @type {Element} */ (host));
   }
@@ -312,17 +319,23 @@ class LeafView {
   }
 
   wrap() {
-    const [first] = this.#inline.nodes;
-    if (this.element || !first) return;
+    if (this.element) return;
     this.element = withDirection(document.createElement("p"));
-    first.before(this.element);
+    const [first] = this.#inline.nodes;
+    if (first) first.before(this.element);
+    else this.#host?.append(this.element);
     this.#inline.moveTo(this.element);
   }
 
   remove() {
     if (this.element) this.element.remove();
-    else for (const node of this.#inline.nodes) node.remove();
+    else this.#inline.remove();
   }
+}
+
+/** @param {BlockView | undefined} view */
+function isBareText(view) {
+  return view instanceof LeafView && !view.element;
 }
 
 /** HTML is shown as the text that it is. */
@@ -338,8 +351,7 @@ class HtmlView {
 
   /** @param {Block} block */
   draw(block) {
-    const text = block.text.trimEnd();
-    if (this.element.textContent !== text) this.element.textContent = text;
+    showText(this.element, block.text.trimEnd());
   }
 
   /** @param {Block} block */
@@ -379,7 +391,7 @@ class MathsView {
       code = Object.assign(document.createElement("code"), { className: "md-maths-source" });
       this.element.replaceChildren(code);
     }
-    if (code.textContent !== source) code.textContent = source;
+    showText(code, source);
   }
 }
 

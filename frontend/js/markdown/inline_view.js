@@ -32,6 +32,7 @@ export class InlineView {
   #settled = { source: 0, nodes: 0, text: 0 };
   /** How long a source must be to be read again: longer, the more there is to read again. */
   #nextLength = 0;
+  #isRemoved = false;
 
   /**
    * @param {import("./context.js").RenderContext} context
@@ -69,10 +70,17 @@ export class InlineView {
 
   /** Read the whole source again: a label in it means something else now. */
   redraw() {
+    if (this.#isRemoved) return;
     this.#unsettle();
     const [first] = this.#drawn;
     const task = first?.key === "checkbox" ? /** @type {HTMLInputElement} */ (first.node).checked : null;
     this.draw(this.#source, { open: false, task });
+  }
+
+  /** Take all nodes away for good. */
+  remove() {
+    this.#isRemoved = true;
+    for (const node of this.nodes) node.remove();
   }
 
   /** Put all nodes into another element, as they are. @param {Element} host */
@@ -231,6 +239,18 @@ function update(drawn, node, context) {
 }
 
 /**
+ * Let an element hold this text only. What it holds is kept where the text grew.
+ *
+ * @param {Element} element
+ * @param {string} want
+ */
+export function showText(element, want) {
+  const only = element.firstChild;
+  if (only instanceof Text && want !== "") setText(only, only.data, want);
+  else element.textContent = want;
+}
+
+/**
  * @param {CharacterData} node
  * @param {string} have
  * @param {string} want
@@ -292,7 +312,7 @@ function setAttribute(element, name, value) {
  * @param {import("./inlines.js").ImageNode} node
  */
 function updateImage(element, node) {
-  if (element.textContent !== node.text) element.textContent = node.text;
+  showText(element, node.text);
   const link = node.href === null ? null : safeLink(node.href);
   if (!link) return;
   setAttribute(element, "data-src", link.href);

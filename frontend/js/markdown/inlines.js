@@ -61,7 +61,8 @@ const TAG = new RegExp(
 );
 const LINE_BREAK_TAG = /^<br\s*\/?>$/i;
 /** Text whose meaning the next character decides. */
-const UNDECIDED_END = /(?:[*_~`]+|\\|&#?\w{0,31}|!?\[?\^?|<(?:[a-z][\w+.@-]{0,31})?|\$+)$/i;
+const UNDECIDED_END =
+  /(?:!?\[)?(?:\\?[*_~`]+|\\|&#?\w{0,31}|\^|<(?:[a-z][\w+.@-]{0,31})?|\$+)?$|!$/i;
 /** How long what looks like a link's text or a formula may go on without an end, before it is taken for plain text. */
 const MAX_PENDING = 120;
 
