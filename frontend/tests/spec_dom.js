@@ -13,6 +13,13 @@ import { createRenderer } from "../js/markdown/index.js";
 const waiting = new Map();
 let lastHandle = 0;
 
+const requestRealFrame = window.requestAnimationFrame.bind(window);
+
+/** Resolve when the browser has laid out and painted what is there now. */
+export async function painted() {
+  for (let frames = 0; frames < 2; frames += 1) await new Promise(requestRealFrame);
+}
+
 window.requestAnimationFrame = (callback) => {
   waiting.set((lastHandle += 1), callback);
   return lastHandle;
@@ -25,12 +32,16 @@ window.cancelAnimationFrame = (handle) => {
 const FRAME_MS = 1000;
 let now = 0;
 
+/** The real time, ms: what is under test sees that of the frames. */
+export const clock = performance.now.bind(performance);
+performance.now = () => now;
+
 /** Do what waits for the next frame; return how many wait. */
 export function drawFrame() {
   const callbacks = [...waiting.values()];
   waiting.clear();
-  now += FRAME_MS;
   for (const callback of callbacks) callback(now);
+  now += FRAME_MS;
   return callbacks.length;
 }
 
@@ -97,10 +108,10 @@ const PATIENCE_MS = 2000;
  * @param {(text: string) => boolean} fails
  */
 export function smallest(text, fails) {
-  const end = performance.now() + PATIENCE_MS;
+  const end = clock() + PATIENCE_MS;
   for (let size = text.length >> 1; size; size = Math.min(size, text.length) >> 1) {
     for (let at = 0; at < text.length; ) {
-      if (performance.now() > end) return text;
+      if (clock() > end) return text;
       const shorter = text.slice(0, at) + text.slice(at + size);
       if (fails(shorter)) text = shorter;
       else at += size;

@@ -145,6 +145,37 @@ test("the DOM of random texts is the same character by character as it is at onc
   sameHoweverCut(texts, (text) => [units(text), ...atRandom(text, 1)]);
 });
 
+/** Each of them once differed by how it was cut. */
+const SUBTLE = [
+  "http://a.b>",
+  "http://a.b`^",
+  "http://a.b+~~]",
+  "[^1]:[^1]:",
+  "$==$",
+  "- [a@b.c[^1]:",
+  "- |\n  $$",
+  "* \n\n* [_\n",
+  "    code\n\n[foo]\n",
+];
+
+test("the DOM of subtle texts is the same however they are cut", () => {
+  sameHoweverCut(
+    SUBTLE.map((text) => [text, text]),
+    everyWay,
+  );
+});
+
+test("the DOM of long random paragraphs is the same however they are cut", () => {
+  const marks = FRAGMENTS.filter((fragment) => !fragment.includes("\n"));
+  const texts = range(60).map((seed) => {
+    const next = random(seed);
+    const density = next() / 2;
+    const some = () => (next() < density ? marks[Math.floor(next() * marks.length)] : "word ") ?? "";
+    return /** @type {[string, string]} */ ([`paragraph ${seed}`, range(500).map(some).join("")]);
+  });
+  sameHoweverCut(texts, (text) => [text.match(/[^]{1,7}/g) ?? [], ...atRandom(text, 2)]);
+});
+
 /** @param {number} count */
 const range = (count) => Array.from({ length: count }, (_, index) => index);
 

@@ -15,10 +15,12 @@ import { BlockParser } from "./blocks.js";
 import { RenderContext } from "./context.js";
 
 /**
- * How long one drawing is shown at least. What costs is not to read the text but that the browser lays it out and paints
- * it; nobody reads faster than this, and a text that comes slower is drawn in the next frame.
+ * How long a drawing stays before the next: 1 ms for each character that it added, within these limits. Reading the text
+ * costs next to nothing; that the browser lays it out and paints it does. Text that comes slower than this is drawn in
+ * the next frame; text that comes faster than anybody reads comes line by line.
  */
-const SHOWN_MS = 60;
+const SHORTEST_MS = 40;
+const LONGEST_MS = 100;
 
 /** @type {import("./context.js").Words} */
 const ENGLISH = {
@@ -52,8 +54,11 @@ class Renderer {
   #written = "";
   /** The last line, as long as its end has not come. */
   #line = "";
+  #isScheduled = false;
+  #timer = 0;
   #frame = 0;
-  #drawnAt = -Infinity;
+  /** Until when what is drawn stays as it is, ms of `performance.now()`. */
+  #shownUntil = 0;
   #ended = false;
 
   /**
@@ -70,20 +75,23 @@ class Renderer {
   write(text) {
     if (this.#ended) throw new Error("the text has ended");
     this.#written += text;
-    if (this.#frame === 0) this.#schedule();
+    if (!this.#isScheduled) this.#schedule();
   }
 
   #schedule() {
-    this.#frame = requestAnimationFrame((now) => {
-      if (now - this.#drawnAt < SHOWN_MS) return this.#schedule();
-      this.#drawnAt = now;
-      this.#draw();
-    });
+    this.#isScheduled = true;
+    const wait = this.#shownUntil - performance.now();
+    const draw = () => {
+      this.#frame = requestAnimationFrame(() => this.#draw());
+    };
+    if (wait > 0) this.#timer = setTimeout(draw, wait);
+    else draw();
   }
 
   end() {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#timer);
     cancelAnimationFrame(this.#frame);
     this.#takeLines();
     if (this.#line !== "") this.#parser.add(this.#line.replace(/\r$/, ""));
@@ -95,7 +103,9 @@ class Renderer {
   }
 
   #draw() {
-    this.#frame = 0;
+    this.#isScheduled = false;
+    const shownFor = Math.min(Math.max(this.#written.length, SHORTEST_MS), LONGEST_MS);
+    this.#shownUntil = performance.now() + shownFor;
     this.#takeLines();
     this.#view.settle(this.#parser.root);
     // The second half of a character may still come, or the second half of a line's end.
