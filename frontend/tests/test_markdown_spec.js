@@ -1,4 +1,8 @@
-/** The renderer beside the specifications' examples; spec_dom.js says what is no difference. */
+/**
+ * The renderer beside the specifications' examples; spec_dom.js says what is no difference.
+ *
+ * Those of gfm_examples.json are from the GFM specification, licensed CC BY-SA 4.0.
+ */
 
 import { actualTree, expectedTree, render, units, untidyText } from "./spec_dom.js";
 import { equal, ok, test } from "./harness.js";
