@@ -177,3 +177,36 @@ async def test_the_page_and_the_apis_page_are_served_so(
     known = {**GZIP, "If-None-Match": response.headers["etag"]}
     assert (await client.get(path, headers=known)).status_code == 304
     assert (await client.head(path, headers=GZIP)).headers == response.headers
+
+
+async def test_our_own_files_go_without_their_comments_and_keep_their_lines() -> None:
+    own = [*page.FRONTEND.glob("js/**/*.js"), *page.FRONTEND.glob("styles/*.css")]
+    async with client_of(create_app(Settings())) as client:
+        for path in own:
+            source = path.read_text()
+            url = path.relative_to(page.FRONTEND).as_posix()
+            sent = (await client.get(url, headers=GZIP)).text
+            before, after = source.split("\n"), sent.split("\n")
+            assert len(before) == len(after)
+            left_out = [
+                line.strip() for line, kept in zip(before, after, strict=True) if line != kept
+            ]
+            # What is left out is empty now, and was within a comment.
+            assert [
+                line for line in left_out if not line.startswith(("/*", "*", "//"))
+            ] == [] or url.endswith(".css")
+            assert len(source) < page.SMALL_BYTES or "\n/**" not in sent
+
+
+async def test_parts_of_a_document_carry_no_headers_of_documents() -> None:
+    async with client_of(create_app(Settings())) as client:
+        for url, is_document in {
+            "/": True,
+            "/docs": True,
+            "/js/main.js": False,
+            "/styles/theme.css": False,
+        }.items():
+            headers = (await client.get(url)).headers
+            assert ("content-security-policy" in headers) == is_document
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
