@@ -20,7 +20,7 @@ import { RenderContext } from "./context.js";
  * the next frame; text that comes faster than anybody reads comes line by line.
  */
 const SHORTEST_MS = 40;
-const LONGEST_MS = 100;
+const LONGEST_MS = 150;
 
 /** @type {import("./context.js").Words} */
 const ENGLISH = {
