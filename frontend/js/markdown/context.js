@@ -13,6 +13,7 @@ import { Footnotes } from "./footnotes.js";
  * @property {string} copied
  * @property {string} copyTable
  * @property {string} wrap
+ * @property {string} task what a checkbox in a list is called
  * @property {string} footnotes
  * @property {string} backToText
  */

@@ -29,6 +29,8 @@ export class Footnotes {
     this.#root = root;
     this.#words = words;
     this.#section.className = "md-footnotes";
+    // No landmark of the page's: each answer may have its own.
+    this.#section.role = "group";
     this.#section.ariaLabel = words.footnotes;
     this.#section.append(this.#list);
   }

@@ -28,6 +28,7 @@ const ENGLISH = {
   copied: "Copied",
   copyTable: "Copy table",
   wrap: "Wrap lines",
+  task: "Task",
   footnotes: "Footnotes",
   backToText: "Back to the text",
 };

@@ -186,7 +186,11 @@ function elementFor(node, context) {
     case "footnote":
       return context.footnotes.reference(node.label);
     case "checkbox":
-      return Object.assign(document.createElement("input"), { type: "checkbox", disabled: true });
+      return Object.assign(document.createElement("input"), {
+        type: "checkbox",
+        disabled: true,
+        ariaLabel: context.words.task,
+      });
     case "link":
       return document.createElement("a");
     case "image":
