@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
@@ -37,10 +37,13 @@ def test_hostile_text_is_only_text(browser: Browser, stack: Stack, without_polic
     page = context.new_page()
     windows: list[Page] = []
     foreign: list[str] = []
+
+    def note(request: Request) -> None:
+        if not request.url.startswith(stack.url):
+            foreign.append(request.url)
+
     context.on("page", lambda opened: windows.append(opened))
-    page.on(
-        "request", lambda request: request.url.startswith(stack.url) or foreign.append(request.url)
-    )
+    page.on("request", note)
     chat = ChatPage(page, stack.url + "/").open()
     everything = "\n\n".join(TEXTS)
     for index, text in enumerate(TEXTS):

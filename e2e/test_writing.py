@@ -384,7 +384,7 @@ def test_no_key_of_a_composition_sends(chat: ChatPage) -> None:
 
 
 def test_an_input_method_writes_while_an_answer_runs(chat: ChatPage, stack: Stack) -> None:
-    chat.send(script("ime", ["words", 300], ["wait", "ime"]))
+    chat.send(script("ime", ["words", 3000], ["wait", "ime"]))
     chat.wait_longer_than(10)
     keyboard = chat.page.context.new_cdp_session(chat.page)
     for text in ("k", "か", "かn", "かん", "かんj", "かんじ"):

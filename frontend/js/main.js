@@ -12,6 +12,7 @@ import { heedKeyboard } from "./views/keyboard.js";
 import { ClumpsNotice } from "./views/notice.js";
 import { StatusView } from "./views/status.js";
 import { loadRenderer } from "./views/streamed_markdown.js";
+import { ThemeButton } from "./views/theme_button.js";
 import { chooseWords } from "./words/index.js";
 
 /**
@@ -40,6 +41,7 @@ const notice = new ClumpsNotice(byId("notice"), chat, say);
 const form = byId("composer");
 const follow = new Follow(byId("scroller"), byId("conversation"), byId("to-end"));
 const composer = new ComposerView(form, chat, { sent: () => follow.toEnd(), say });
+new ThemeButton(byId("theme"), say);
 const help = new HelpView(() => composer.focus());
 
 function scheduleDraw() {

@@ -4,6 +4,8 @@
  * One value, written in one piece: a reload finds either all of a state or all of an earlier one.
  */
 
+import { words } from "./words/index.js";
+
 const INTERVAL_MS = 1000;
 
 export class Store {
@@ -31,7 +33,7 @@ export class Store {
       return JSON.parse(sessionStorage.getItem(this.#key) ?? "null");
     } catch (error) {
       if (!(error instanceof SyntaxError) && !isRefusal(error)) throw error;
-      this.#onTrouble("The saved conversation could not be read.");
+      this.#onTrouble(words.storage.unreadable);
       return null;
     }
   }
@@ -56,7 +58,7 @@ export class Store {
       this.#onTrouble(null);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      this.#onTrouble("The browser has no room to save this conversation: a reload would lose its newest part.");
+      this.#onTrouble(words.storage.full);
     }
   }
 }

@@ -5,11 +5,41 @@
  * @typedef {import("../sse.js").Connection} Connection
  */
 
-export const language = "en";
-export const direction = "ltr";
+export const language = /** @type {string} */ ("en");
+export const direction = /** @type {string} */ ("ltr");
 
-/** What index.html says, by its `data-words`. The page itself holds the English ones, to be read before any module is in. */
-export const page = {};
+/** What index.html says; see `data-words` there, which holds the English ones itself. */
+export const page = {
+  newChat: "New chat",
+  keys: "Keys",
+  conversation: "Conversation",
+  messages: "Messages",
+  welcome: "What is on your mind?",
+  hello: "Say hello",
+  helloPrompt: "Hello!",
+  inside: "Look inside",
+  insidePrompt: "Explain how this works",
+  learn: "Learn a word",
+  learnPrompt: "What is streaming?",
+  example: "See an example",
+  examplePrompt: "Show me some code",
+  message: "Your message",
+  placeholder: "Write a message",
+  think: "Think first",
+};
+
+/** The names of the themes. */
+export const themes = {
+  system: "Theme: like the system",
+  light: "Theme: light",
+  dark: "Theme: dark",
+};
+
+/** Why the conversation is not kept for a reload. */
+export const storage = {
+  unreadable: "The saved conversation could not be read.",
+  full: "The browser has no room to save this conversation: a reload would lose its newest part.",
+};
 
 /** The names of the Markdown renderer's buttons. */
 export const markdown = {
@@ -17,8 +47,7 @@ export const markdown = {
   copied: "Copied",
   copyTable: "Copy table",
   wrap: "Wrap lines",
-  code: "Code",
-  image: "Image",
+  task: "Task",
   footnotes: "Footnotes",
   backToText: "Back to the text",
 };
@@ -75,6 +104,7 @@ export const keys = {
  *
  * @param {boolean} running whether an answer runs
  * @param {boolean} touch whether one writes on the screen, where Enter starts a new line
+ * @returns {string}
  */
 export function hint(running, touch) {
   if (running) return "What you send waits for this answer";
@@ -112,6 +142,16 @@ export function fileRefused(name, reason, limits) {
     noRoom: `does not fit: the message would be longer than ${characters(limits.message)}.`,
   };
   return `“${name}” ${reasons[reason]}`;
+}
+
+/**
+ * What the server says of an error. Its own words are English; another language has its own for what can be known.
+ *
+ * @param {string} _code
+ * @param {string} message
+ */
+export function problem(_code, message) {
+  return message;
 }
 
 const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
@@ -200,8 +240,10 @@ export function ending({ end, content }) {
         error: true,
       };
     case "failed":
-    case "refused":
-      return { text: content === "" ? end.message : `${cutOff} ${end.message}`, code: end.code, error: true };
+    case "refused": {
+      const message = problem(end.code, end.message);
+      return { text: content === "" ? message : `${cutOff} ${message}`, code: end.code, error: true };
+    }
     default:
       return null;
   }

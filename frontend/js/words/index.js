@@ -9,7 +9,7 @@ import * as english from "./en.js";
 /** @typedef {typeof english} Words */
 
 /** @type {Record<string, () => Promise<Words>>} */
-const OTHERS = {};
+const OTHERS = { ar: () => import("./ar.js") };
 
 /** The words in use: to be read when they are shown, not kept. @type {Words} */
 export let words = english;
@@ -25,4 +25,17 @@ export async function chooseWords(languages) {
   words = (await OTHERS[chosen ?? ""]?.()) ?? english;
   document.documentElement.lang = words.language;
   document.documentElement.dir = words.direction;
+  if (words !== english) translatePage();
+}
+
+/** Put the words into what index.html says in English: `data-words` holds pairs of a key and, after "@", an attribute. */
+function translatePage() {
+  for (const element of document.querySelectorAll("[data-words]")) {
+    for (const name of element.getAttribute("data-words")?.split(" ") ?? []) {
+      const [key = "", attribute] = name.split("@");
+      const text = words.page[/** @type {keyof Words["page"]} */ (key)];
+      if (attribute) element.setAttribute(attribute, text);
+      else element.textContent = text;
+    }
+  }
 }
