@@ -43,7 +43,7 @@ def chat(request: pytest.FixtureRequest, browser: Browser, stack: Stack) -> Iter
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """Name a script and its gates, which no other test has."""
-    return request.node.name.replace(" ", "-")
+    return str(request.node.name).replace(" ", "-")
 
 
 def test_an_empty_page(chat: ChatPage) -> None:
