@@ -342,7 +342,7 @@ def test_an_answer_whose_rest_is_gone_keeps_its_text(
     wait_for(lambda: httpx.head(link).status_code != 200 and get_status(link) == 404, "its end")
     chat.open()
     chat.wait_note("cut off")
-    assert chat.answer_text() == "This much."
+    chat.wait_answer("This much.")
     chat.button("Retry").click()
     chat.wait_answer("This much. And this.")
 
@@ -524,9 +524,11 @@ def test_the_cursor_rests_for_those_who_want_less_motion(
 ) -> None:
     context = browser.new_context(reduced_motion="reduce")
     chat = open_chat(stack.url, in_context=context)
-    chat.send(script("a", ["say", "still"], ["wait", "never"]))
-    chat.wait_answer("still")
+    chat.send(script("a", ["think", "still"], ["wait", "never"]))
+    expect(chat.thinking).to_be_visible()
     assert chat.page.evaluate("document.getAnimations().length") == 0
+    chat.page.emulate_media(reduced_motion="no-preference")
+    assert chat.page.evaluate("document.getAnimations().length") > 0
     chat.stop()
     context.close()
 

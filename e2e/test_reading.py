@@ -618,6 +618,7 @@ def test_copying_that_is_not_possible_says_so_and_selects_the_text(
     )
     chat = open_chat(stack.url, in_context=context)
     chat.send("one two three")
+    chat.wait_answer("one two three ")
     chat.wait_finished()
     chat.answers.last.get_by_role("button", name="Copy", exact=True).click()
     expect(chat.answers.last.locator(".copy-failure")).to_contain_text("did not allow copying")

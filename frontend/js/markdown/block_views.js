@@ -194,7 +194,7 @@ class QuoteView extends Blocks {
 
   /** @param {RenderContext} context */
   constructor(context) {
-    super(context, withDirection(document.createElement("blockquote")));
+    super(context, document.createElement("blockquote"));
   }
 }
 
@@ -227,7 +227,7 @@ class ListView extends Blocks {
   constructor(context, block, key) {
     const list = document.createElement(block.start === null ? "ul" : "ol");
     if (list instanceof HTMLOListElement && block.start !== 1) list.start = block.start ?? 1;
-    super(context, withDirection(list));
+    super(context, list);
     this.key = key;
   }
 

@@ -82,7 +82,7 @@ export class Follow {
     this.#height = scrollHeight;
     if (scrollHeight <= clientHeight || (this.#disclosing && this.#isAtEnd)) this.#following = true;
     this.#disclosing = false;
-    if (this.#following && !this.#pressed && !this.#selecting) this.#scroller.scrollTop = scrollHeight;
+    if (this.#following && !this.#pressed && !this.#selecting) this.#scroller.scrollTop = this.#isEmpty ? 0 : scrollHeight;
     else if (grew && this.#content.ariaBusy === "true") this.#hasNews = true;
     this.#top = this.#scroller.scrollTop;
     this.#drawButton();
@@ -125,9 +125,14 @@ export class Follow {
   #drawButton() {
     const isAtEnd = this.#isAtEnd;
     if (isAtEnd) this.#hasNews = false;
-    this.#button.hidden = isAtEnd || (this.#following && !this.#selecting);
+    this.#button.hidden = isAtEnd || this.#isEmpty || (this.#following && !this.#selecting);
     const label = this.#hasNews ? words.reading.newText : words.reading.toEnd;
     if (this.#label.textContent !== label) this.#label.textContent = label;
+  }
+
+  /** Without a text there is a welcome, which is read from its beginning. */
+  get #isEmpty() {
+    return !this.#content.hasChildNodes();
   }
 
   get #isAtEnd() {

@@ -21,11 +21,12 @@ export class HelpView {
 
   open() {
     if (this.#dialog.open) return;
-    const title = element("h2", { id: "help-title" }, words.writing.keys);
+    const title = element("h2", { id: "help-title", tabIndex: -1, autofocus: true }, words.writing.keys);
     const close = element("button", { type: "button", onclick: () => this.#dialog.close() }, words.writing.close);
     const body = element("div", {}, title, element("dl", {}, ...rows()), close);
     this.#dialog.setAttribute("aria-labelledby", title.id);
     this.#dialog.replaceChildren(body);
+    // Read from its beginning: else the focus, and so the view, would go to the button at its end.
     this.#dialog.showModal();
   }
 }
