@@ -31,8 +31,13 @@ def violations(chat: ChatPage) -> list[tuple[str, str]]:
 def chat(request: pytest.FixtureRequest, browser: Browser, stack: Stack) -> Iterator[ChatPage]:
     """A tab in one of the themes and widths, without the policy: the checker itself is a foreign script."""
     scheme, width = request.param.split()
+    marker = request.node.get_closest_marker("browser_context_args")
+    wishes = marker.kwargs if marker else {}
     context = browser.new_context(
-        bypass_csp=True, color_scheme=scheme, viewport={"width": int(width), "height": 800}
+        bypass_csp=True,
+        color_scheme=scheme,
+        viewport={"width": int(width), "height": 800},
+        **wishes,
     )
     chat = ChatPage(context.new_page(), stack.url + "/").open()
     chat.page.evaluate(AXE)
@@ -43,7 +48,8 @@ def chat(request: pytest.FixtureRequest, browser: Browser, stack: Stack) -> Iter
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """Name a script and its gates, which no other test has."""
-    return str(request.node.name).replace(" ", "-")
+    name: str = request.node.name
+    return name.replace(" ", "-")
 
 
 def test_an_empty_page(chat: ChatPage) -> None:
@@ -105,3 +111,113 @@ def test_the_list_of_keys(chat: ChatPage) -> None:
     chat.button("Keys").click()
     expect(chat.page.get_by_role("dialog")).to_be_visible()
     assert violations(chat) == []
+
+
+def test_a_file_that_is_refused_and_a_message_that_is_edited(chat: ChatPage) -> None:
+    chat.send("short")
+    chat.wait_finished()
+    chat.composer.press("ArrowUp")
+    expect(chat.editing).to_be_visible()
+    chooser = chat.page.locator("input[type=file]")
+    chooser.set_input_files({"name": "a.bin", "mimeType": "", "buffer": b"\0"})
+    expect(chat.refusal).to_be_visible()
+    assert violations(chat) == []
+
+
+@pytest.mark.browser_context_args(locale="ar", contrast="more")
+def test_an_answer_in_arabic(chat: ChatPage) -> None:
+    expect(chat.page.locator("html")).to_have_attribute("lang", "ar")
+    assert violations(chat) == []
+    chat.composer = chat.page.get_by_role("textbox")
+    chat.send(script("arabic", ["say", "# نص\n\n" + LONG_ANSWER.read_text()]))
+    chat.wait_finished()
+    assert violations(chat) == []
+
+
+# The keyboard
+
+FOCUSED = """() => {
+    const e = document.activeElement;
+    const shown = getComputedStyle(e.matches("[type=checkbox]") ? e.nextElementSibling : e);
+    const frame = getComputedStyle(e.closest("form") ?? e);
+    const isSeen = shown.outlineStyle !== "none" || (e.matches("textarea") && frame.borderTopStyle !== "none");
+    return [e.id || e.ariaLabel || e.textContent || e.tagName, e !== document.body, isSeen];
+}"""
+
+
+def walk(chat: ChatPage) -> list[str]:
+    """Press Tab until the focus is where it began; return what had it. Each has to show it."""
+    first = chat.page.evaluate(FOCUSED)
+    names = []
+    for _ in range(200):
+        chat.page.keyboard.press("Tab")
+        name, is_inside, is_seen = chat.page.evaluate(FOCUSED)
+        if not is_inside:
+            continue  # the browser's own controls
+        assert is_seen, name
+        names.append(name)
+        if name == first[0]:
+            return names
+    raise AssertionError(f"Tab does not come back to {first[0]}: {names}")
+
+
+def test_every_button_is_reached_by_the_tab_key_and_shows_it(
+    chat: ChatPage, stack: Stack, name: str
+) -> None:
+    steps = [
+        ["think", "Hm."],
+        ["say", "```python\nx = 1\n```\n\n| a |\n|-|\n| b |"],
+        ["fail", "no"],
+    ]
+    chat.send(script(name, *steps))
+    expect(chat.error).to_be_visible()
+    expect(chat.button("Copy table")).to_be_visible()
+    chat.composer.focus()
+    controls = chat.page.locator("button, summary, textarea, input, a[href], [tabindex='0']")
+    visible = controls.evaluate_all("all => all.filter((e) => e.checkVisibility()).length")
+    names = walk(chat)
+    for wanted in ("Wrap lines", "Copy table", "Details", "Retry", "new-chat", "theme", "keys"):
+        assert wanted in names
+    assert len(names) == visible, names
+
+
+def test_the_focus_is_never_lost(chat: ChatPage, stack: Stack, name: str) -> None:
+    def is_somewhere() -> bool:
+        return bool(chat.page.evaluate("document.activeElement !== document.body"))
+
+    def press(button: str) -> None:
+        chat.button(button).last.focus()
+        chat.page.keyboard.press("Enter")
+
+    chat.send(script(name, ["say", "So far "], ["wait", name], ["fail", "broken"]))
+    chat.wait_answer("So far ")
+    chat.composer.fill("Later")
+    chat.composer.press("Enter")
+    expect(chat.waiting).to_have_count(1)
+    press("Take back")
+    expect(chat.waiting).to_have_count(0)
+    assert is_somewhere()
+    chat.composer.fill("")
+    stack.open_gate(name)
+    expect(chat.error).to_be_visible()
+    press("Retry")
+    expect(chat.error).to_be_visible()
+    assert is_somewhere()
+    press("Continue")
+    assert is_somewhere()
+    chat.wait_finished()
+    press("Keys")
+    chat.page.keyboard.press("Escape")
+    assert is_somewhere()
+    chat.send(script(f"{name}-2", ["say", "Well "], ["wait", "never"]))
+    chat.wait_answer("Well ")
+    chat.stop_button.focus()
+    chat.page.keyboard.press("Enter")
+    chat.wait_note("Stopped")
+    assert is_somewhere()
+    press("Edit message")
+    expect(chat.composer).to_be_focused()
+    press("Cancel")
+    assert is_somewhere()
+    press("New chat")
+    assert is_somewhere()

@@ -13,7 +13,7 @@ import { keepSelection } from "./selection.js";
 import { TableView } from "./table_view.js";
 
 /**
- * @typedef {import("./blocks.js").Block} Block
+ * @typedef {import("./block.js").Block} Block
  * @typedef {import("./context.js").RenderContext} RenderContext
  *
  * @typedef {object} BlockView

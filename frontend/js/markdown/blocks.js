@@ -6,46 +6,10 @@
  * unfinished last line is tried: what it changed is undone when more of it has arrived.
  */
 
-import { match, normalLabel, scanDefinition } from "./references.js";
-
-/**
- * @typedef {"document" | "quote" | "list" | "item" | "footnote" | "paragraph" | "heading" | "code" | "html" | "rule"
- *   | "table" | "row" | "maths" | "nothing"} Kind `nothing` has no look of its own: a paragraph of definitions only
- */
-
-export class Block {
-  /** @type {Block[]} */ children = [];
-  open = true;
-  endLine = 0;
-  /** The source of a leaf; of code what has not been taken from it yet. */ text = "";
-  /** Of a heading: 1 to 6. */ level = 0;
-  /** Of a list: its bullet, or the mark after its numbers. Of a fence: its marks. Of html: which kind (1 to 7). */
-  marker = "";
-  /** Of an ordered list: its first number; else null. @type {number | null} */ start = null;
-  /** Of a list: whether blank lines stand between its blocks. */ loose = false;
-  /** Of an item: how many columns its text is indented by. Of a fence: its own indentation. */ indent = 0;
-  /** Of an item's first paragraph: its checkbox, checked or not. @type {boolean | null} */ task = null;
-  /** The first word after a fence. A footnote's label. */ label = "";
-  /** Of a table: each column's alignment. @type {("left" | "center" | "right" | null)[]} */ columns = [];
-  /** Of code and maths: whether it ended with its own marks. */ complete = false;
-
-  /**
-   * @param {Kind} kind
-   * @param {number} startLine
-   */
-  constructor(kind, startLine) {
-    this.kind = kind;
-    this.startLine = startLine;
-  }
-
-  get isContainer() {
-    return ["document", "quote", "list", "item", "footnote"].includes(this.kind);
-  }
-
-  get isFence() {
-    return this.kind === "code" && this.marker !== "";
-  }
-}
+import { Block } from "./block.js";
+import { Line } from "./line.js";
+import { normalLabel, scanDefinition } from "./references.js";
+import { alignment, cells } from "./table_rows.js";
 
 /** How deep blocks may nest: each level is an element within an element, which browsers do not bear in thousands. */
 const MAX_DEPTH = 64;
@@ -83,85 +47,6 @@ const HTML_STARTS = [
 ];
 /** What ends the first five kinds; the others end at a blank line. */
 const HTML_ENDS = [/<\/(?:script|pre|textarea|style)>/i, /-->/, /\?>/, />/, /\]\]>/];
-
-/** One line, and how far it was read. Columns count a tab up to the next multiple of four. */
-class Line {
-  at = 0;
-  column = 0;
-  /** Whether only a part of the tab at `at` was read. */
-  #inTab = false;
-  /** Where its next character stands that is neither space nor tab. */
-  next = 0;
-  /** How many columns stand before that. */
-  indent = 0;
-
-  /** @param {string} text */
-  constructor(text) {
-    this.text = text;
-    this.look();
-  }
-
-  get blank() {
-    return this.next >= this.text.length;
-  }
-
-  get rest() {
-    return this.text.slice(this.next);
-  }
-
-  /** Find the next character. */
-  look() {
-    let column = this.column;
-    let at = this.at;
-    for (; ; at += 1) {
-      if (this.text[at] === " ") column += 1;
-      else if (this.text[at] === "\t") column += 4 - (column % 4);
-      else break;
-    }
-    this.next = at;
-    this.indent = column - this.column;
-  }
-
-  /** @param {RegExp} pattern a sticky one, tried at the next character */
-  match(pattern) {
-    return match(pattern, this.text, this.next);
-  }
-
-  toNext() {
-    this.column += this.indent;
-    this.at = this.next;
-    this.#inTab = false;
-    this.indent = 0;
-  }
-
-  /** @param {number} count of characters that are no tabs, from the next character on */
-  skip(count) {
-    this.toNext();
-    this.at += count;
-    this.column += count;
-    this.look();
-  }
-
-  /** @param {number} columns at most so many, of spaces and tabs */
-  skipColumns(columns) {
-    for (let left = columns; left > 0; ) {
-      const character = this.text[this.at];
-      if (character !== " " && character !== "\t") break;
-      const width = character === " " ? 1 : 4 - (this.column % 4);
-      this.#inTab = width > left;
-      if (!this.#inTab) this.at += 1;
-      this.column += Math.min(width, left);
-      left -= width;
-    }
-    this.look();
-  }
-
-  /** All that was not read; the part of a tab that is left becomes spaces. */
-  remainder() {
-    if (!this.#inTab) return this.text.slice(this.at);
-    return " ".repeat(4 - (this.column % 4)) + this.text.slice(this.at + 1);
-  }
-}
 
 export class BlockParser {
   root = new Block("document", 1);
@@ -579,7 +464,7 @@ export class BlockParser {
   /**
    * Open a block in the innermost one that goes on in this line.
    *
-   * @param {Kind} kind
+   * @param {import("./block.js").Kind} kind
    */
   #begin(kind) {
     this.#closeTo(this.#matched);
@@ -688,30 +573,4 @@ function row(text, line) {
   made.text = text;
   made.open = false;
   return made;
-}
-
-/**
- * The cells of a table's row. A bar that is escaped belongs to its cell, even in code.
- *
- * @param {string} text
- */
-export function cells(text) {
-  const inner = text.trim().replace(/^\|/, "").replace(/(^|[^\\])\|$/, "$1");
-  const found = [];
-  let start = 0;
-  for (let at = 0; at < inner.length; at += 1) {
-    if (inner[at] === "\\") at += 1;
-    else if (inner[at] === "|") {
-      found.push(inner.slice(start, at));
-      start = at + 1;
-    }
-  }
-  found.push(inner.slice(start));
-  return found.map((cell) => cell.trim().replaceAll("\\|", "|"));
-}
-
-/** @param {string} cell of a delimiter row */
-function alignment(cell) {
-  const [left, right] = [cell.startsWith(":"), cell.endsWith(":")];
-  return left && right ? "center" : left ? "left" : right ? "right" : null;
 }

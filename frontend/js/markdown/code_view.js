@@ -26,7 +26,7 @@ export class CodeView {
 
   /**
    * @param {import("./context.js").RenderContext} context
-   * @param {import("./blocks.js").Block} block
+   * @param {import("./block.js").Block} block
    * @param {string} key
    */
   constructor(context, block, key) {
@@ -47,7 +47,7 @@ export class CodeView {
     this.element.append(head, this.#pre);
   }
 
-  /** Take the complete lines. @param {import("./blocks.js").Block} block */
+  /** Take the complete lines. @param {import("./block.js").Block} block */
   settle(block) {
     // Blank lines at the end of indented code are no part of it.
     const end = block.isFence ? block.text.length : beforeBlankLines(block.text).end;
@@ -55,14 +55,14 @@ export class CodeView {
     block.text = block.text.slice(end);
   }
 
-  /** @param {import("./blocks.js").Block} block */
+  /** @param {import("./block.js").Block} block */
   finish(block) {
     this.settle(block);
     if (this.#unfinished !== "") this.#dropUnfinished();
     this.#paint();
   }
 
-  /** Show what is not complete as well. @param {import("./blocks.js").Block} block */
+  /** Show what is not complete as well. @param {import("./block.js").Block} block */
   draw(block) {
     const text = block.text.replace(/\n$/, "");
     if (!text.startsWith(this.#unfinished)) this.#dropUnfinished();

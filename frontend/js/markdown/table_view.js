@@ -1,6 +1,6 @@
 /** A table while it grows: row by row, cell by cell; wide ones scroll in themselves. */
 
-import { cells } from "./blocks.js";
+import { cells } from "./table_rows.js";
 import { copyButton } from "./copy_button.js";
 import { InlineView } from "./inline_view.js";
 import { scrollIfWide } from "./scroller.js";
@@ -30,26 +30,26 @@ export class TableView {
     this.element.append(scroller, copyButton(words.copyTable, words.copied, () => separatedByTabs(this.#table)));
   }
 
-  /** @param {import("./blocks.js").Block} block */
+  /** @param {import("./block.js").Block} block */
   settle(block) {
     this.#drawRows(block, block.children.length, false);
     this.#settled = block.children.length;
   }
 
-  /** @param {import("./blocks.js").Block} block */
+  /** @param {import("./block.js").Block} block */
   finish(block) {
     this.#drawRows(block, block.children.length, false);
     this.#cut(block.children.length);
   }
 
-  /** @param {import("./blocks.js").Block} block */
+  /** @param {import("./block.js").Block} block */
   draw(block) {
     this.#drawRows(block, block.children.length, true);
     this.#cut(block.children.length);
   }
 
   /**
-   * @param {import("./blocks.js").Block} block
+   * @param {import("./block.js").Block} block
    * @param {number} count
    * @param {boolean} open
    */
@@ -66,7 +66,7 @@ export class TableView {
   /**
    * @param {number} index
    * @param {string} text
-   * @param {import("./blocks.js").Block["columns"]} columns
+   * @param {import("./block.js").Block["columns"]} columns
    * @param {boolean} open
    */
   #drawRow(index, text, columns, open) {
