@@ -1,10 +1,10 @@
 /** Lets a contender show a text as the page would: some tokens in each frame, with the end always in view. */
 
+import { Follow } from "/frontend/js/views/follow.js";
 import { contenders } from "./contenders.js";
 
 /** @typedef {import("./contenders.js").Renderer} Renderer */
 
-const scroller = /** @type {HTMLElement} */ (document.getElementById("scroller"));
 const root = document.createElement("div");
 /** @type {Renderer} */
 let renderer;
@@ -23,7 +23,9 @@ export async function prepare(play) {
   message.className = "message answer streaming";
   root.className = "answer-text";
   message.append(root);
-  document.getElementById("conversation")?.append(message);
+  const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+  byId("conversation").append(message);
+  new Follow(byId("scroller"), byId("conversation"), byId("to-end"));
   document.body.classList.remove("empty");
   renderer = await contenders[play.contender](root);
   pieces = play.pieces;
@@ -52,14 +54,7 @@ export async function finish() {
   return { characters: root.textContent?.length ?? 0, removed };
 }
 
-/** Wait for a frame in which what was written is drawn, and go to the end in it, as the page does. */
+/** Wait for a frame in which what was written is drawn. */
 function nextFrame() {
-  return /** @type {Promise<void>} */ (
-    new Promise((resolve) => {
-      requestAnimationFrame(() => {
-        scroller.scrollTop = scroller.scrollHeight;
-        resolve();
-      });
-    })
-  );
+  return new Promise(requestAnimationFrame);
 }

@@ -33,9 +33,12 @@ const APPLE = /mac|iphone|ipad/i.test(navigator.platform);
 /** What keys are called; those that are not here are called as they are. @type {Record<string, string>} */
 const NAMES = { Escape: "Esc", ArrowUp: "↑" };
 
+// Made once: each new query has the browser bring all styles up to date.
+const touch = matchMedia("(hover: none) and (pointer: coarse)");
+
 /** Whether one writes on the screen, without a keyboard of its own to break a line with Shift + Enter. */
 export function onTouch() {
-  return matchMedia("(hover: none) and (pointer: coarse)").matches;
+  return touch.matches;
 }
 
 /** The keys that do something on this device. */

@@ -1,4 +1,4 @@
-/** Starts the page: one state, its views, and a frame in which they draw. */
+/** Starts the page: one state, its views, and when they draw. */
 
 import { Chat } from "./chat.js";
 import { listen } from "./keys.js";
@@ -6,6 +6,7 @@ import { Store } from "./store.js";
 import { ComposerView } from "./views/composer.js";
 import { ConversationView } from "./views/conversation.js";
 import { takeFiles } from "./views/drop.js";
+import { update } from "./views/element.js";
 import { Follow } from "./views/follow.js";
 import { HelpView } from "./views/help.js";
 import { heedKeyboard } from "./views/keyboard.js";
@@ -14,6 +15,9 @@ import { StatusView } from "./views/status.js";
 import { loadRenderer } from "./views/streamed_markdown.js";
 import { ThemeButton } from "./views/theme_button.js";
 import { chooseWords } from "./words/index.js";
+
+/** The shortest time from one drawing to the next, in ms. */
+const INTERVAL_MS = 32;
 
 /**
  * @template {HTMLElement} [Kind=HTMLElement]
@@ -28,10 +32,11 @@ await chooseWords(navigator.languages);
 const trouble = byId("trouble");
 // Several pages of one host share its storage.
 const store = new Store(`burble ${new URL(".", document.baseURI).pathname}`, (message) => {
-  trouble.textContent = message;
-  trouble.hidden = message === null;
+  update(trouble, { textContent: message ?? "", hidden: message === null });
 });
 let scheduled = false;
+/** When the views drew last, in ms of `performance.now()`. */
+let drawnAt = -Infinity;
 const chat = new Chat({ store, changed: scheduleDraw });
 const status = new StatusView(byId("status"), chat);
 const say = (/** @type {string} */ text) => status.say(text);
@@ -44,14 +49,16 @@ const composer = new ComposerView(form, chat, { sent: () => follow.toEnd(), say 
 new ThemeButton(byId("theme"), say);
 const help = new HelpView(() => composer.focus());
 
+/** Draw at once, or a little later where that has just been done. Not in a frame: each that is asked for costs, changed or not. */
 function scheduleDraw() {
   if (scheduled) return;
   scheduled = true;
-  requestAnimationFrame(draw);
+  setTimeout(draw, Math.max(0, drawnAt + INTERVAL_MS - performance.now()));
 }
 
 function draw() {
   scheduled = false;
+  drawnAt = performance.now();
   const { messages } = chat.state;
   document.body.classList.toggle("empty", messages.length === 0);
   document.body.classList.toggle("editing", chat.state.editing !== null);

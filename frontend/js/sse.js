@@ -244,6 +244,8 @@ class Line {
   #silence;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** When something was heard last, in ms of `performance.now()`. */
+  #heardAt = 0;
 
   /**
    * @param {AbortSignal} signal
@@ -298,8 +300,15 @@ class Line {
   }
 
   #listen() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#controller.abort(), this.#silence);
+    this.#heardAt = performance.now();
+    // One timer for all: to set one for each chunk costs more than to read the chunk.
+    this.#timer ??= setTimeout(() => this.#checkSilence(), this.#silence);
+  }
+
+  #checkSilence() {
+    const left = this.#heardAt + this.#silence - performance.now();
+    this.#timer = left > 0 ? setTimeout(() => this.#checkSilence(), left) : undefined;
+    if (left <= 0) this.#controller.abort();
   }
 
   /** @param {unknown} error */

@@ -30,7 +30,7 @@ const ELEMENTS = new Set(
   ).split(" "),
 );
 const ATTRIBUTES =
-  /^(align|aria-[a-z]+|checked|class|data-(host|src)|dir|disabled|href|rel|start|tabindex|target|title|type)$/;
+  /^(align|aria-[a-z]+|checked|class|data-(end|host|src)|dir|disabled|href|rel|start|tabindex|target|title|type)$/;
 
 /**
  * Say what in the DOM comes neither from Markdown nor from the renderer.

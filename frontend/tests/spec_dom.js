@@ -154,6 +154,7 @@ export function actualTree(root) {
   const copy = /** @type {Element} */ (root.cloneNode(true));
   for (const button of copy.querySelectorAll("button")) button.remove();
   for (const block of copy.querySelectorAll("[dir=auto]")) block.removeAttribute("dir");
+  for (const item of copy.querySelectorAll("li.md-task")) item.removeAttribute("class");
   for (const box of copy.querySelectorAll("input[type=checkbox]")) box.removeAttribute("aria-label");
   for (const group of copy.querySelectorAll(".md-group, .md-lines, span:not([class], [data-src])"))
     group.replaceWith(...group.childNodes);

@@ -23,6 +23,7 @@ import { TableView } from "./table_view.js";
  * @property {(block: Block) => void} settle
  * @property {(block: Block) => void} finish
  * @property {() => void} [remove] where there is more to it than the element
+ * @property {Element | null} [end] where its text ends
  */
 
 /** @param {Block} block */
@@ -60,6 +61,12 @@ class Blocks {
     this.context = context;
     this.host = element;
     this.element = element;
+  }
+
+  /** @returns {Element | null} */
+  get end() {
+    const last = this.views.at(-1);
+    return last ? (last.end ?? null) : this.element;
   }
 
   /** @param {Block} block */
@@ -266,6 +273,7 @@ class ItemView extends Blocks {
    * @override
    */
   makeView(block, key, index) {
+    if (block.task !== null) this.host.classList.add("md-task");
     // Only `$$` without an end makes a paragraph right after another, whose text it must not be glued to.
     const isBare = key === "paragraph" && !this.#loose && !isBareText(this.views[index - 1]);
     return isBare ? new LeafView(this.context, key, this.host, false) : super.makeView(block, key, index);
@@ -296,6 +304,10 @@ class LeafView {
     this.#host = host;
     if (isWrapped) this.element = withDirection(document.createElement(key === "paragraph" ? "p" : key));
     this.#inline = new InlineView(context, this.element ?? /** @type {Element} */ (host));
+  }
+
+  get end() {
+    return this.element ?? this.#host;
   }
 
   settle() {}

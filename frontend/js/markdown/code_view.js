@@ -47,6 +47,10 @@ export class CodeView {
     this.element.append(head, this.#pre);
   }
 
+  get end() {
+    return this.#code.lastElementChild;
+  }
+
   /** Take the complete lines. @param {import("./block.js").Block} block */
   settle(block) {
     // Blank lines at the end of indented code are no part of it.

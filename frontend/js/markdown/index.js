@@ -61,6 +61,8 @@ class Renderer {
   /** Until when what is drawn stays as it is, ms of `performance.now()`. */
   #shownUntil = 0;
   #ended = false;
+  /** The block that is marked as the one in which the text ends. @type {Element | null} */
+  #end = null;
 
   /**
    * @param {Element} root
@@ -97,6 +99,7 @@ class Renderer {
     this.#takeLines();
     if (this.#line !== "") this.#parser.add(this.#line.replace(/\r$/, ""));
     this.#parser.end();
+    this.#markEnd(null);
     this.#view.finish(this.#parser.root);
     this.#view.draw(this.#parser.root);
     this.#context.end();
@@ -112,7 +115,16 @@ class Renderer {
     // The second half of a character may still come, or the second half of a line's end.
     const unfinished = this.#line.replace(/[\ud800-\udbff\r]$/, "");
     this.#parser.withUnfinished(unfinished, () => this.#view.draw(this.#parser.root));
+    this.#markEnd(this.#view.end);
     this.#context.footnotes.draw();
+  }
+
+  /** Mark where a style sheet may put a caret: to find the place itself would cost it more. @param {Element | null} end */
+  #markEnd(end) {
+    if (this.#end === end) return;
+    this.#end?.removeAttribute("data-end");
+    end?.setAttribute("data-end", "");
+    this.#end = end;
   }
 
   #takeLines() {

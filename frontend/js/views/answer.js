@@ -9,7 +9,7 @@ import { canContinue } from "../answer.js";
 import { toHtml } from "../rich_text.js";
 import { words } from "../words/index.js";
 import { CopyButtons } from "./copy_buttons.js";
-import { element } from "./element.js";
+import { element, update } from "./element.js";
 import { FiguresView } from "./figures.js";
 import { StreamedMarkdown } from "./streamed_markdown.js";
 import { ThinkingView } from "./thinking.js";
@@ -71,9 +71,9 @@ export class AnswerView {
   #drawWaiting() {
     const { message } = this;
     const text = message.end ? "" : words.waiting(message, this.#chat.connection);
-    if (this.#waiting.textContent !== text) this.#waiting.textContent = text;
     // While text arrives, the mark alone says that more is to come.
-    this.#waiting.hidden = message.end !== null || (text === "" && message.phase === "thinking");
+    const hidden = message.end !== null || (text === "" && message.phase === "thinking");
+    update(this.#waiting, { textContent: text, hidden });
   }
 
   /** @param {boolean} isOpen whether it can be continued or asked for again */

@@ -5,7 +5,7 @@
 import { FileRefused, MAX_FILE_CHARS, MAX_MESSAGE_CHARS, apart, fencedBlock, readText } from "../files.js";
 import { keysFor, listen, onTouch } from "../keys.js";
 import { words } from "../words/index.js";
-import { element } from "./element.js";
+import { element, update } from "./element.js";
 import { OutboxView } from "./outbox.js";
 
 /** @typedef {import("../chat.js").Chat} Chat */
@@ -78,12 +78,11 @@ export class ComposerView {
       this.#form.classList.toggle("empty", state.draft.trim() === "");
       this.#grow();
     }
-    this.#think.checked = state.think;
+    update(this.#think, { checked: state.think });
     this.#outbox.draw();
     this.#drawStop(running !== null);
     this.#drawEditing(state.editing !== null);
-    const hint = words.hint(running !== null, onTouch());
-    if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
+    update(this.#hint, { textContent: words.hint(running !== null, onTouch()) });
   }
 
   focus() {

@@ -6,7 +6,7 @@
 import { words } from "../words/index.js";
 import { AnswerView } from "./answer.js";
 import { CopyButtons } from "./copy_buttons.js";
-import { element } from "./element.js";
+import { element, update } from "./element.js";
 
 /**
  * @typedef {import("../chat.js").Chat} Chat
@@ -43,7 +43,7 @@ export class ConversationView {
       this.#root.append(view.root);
     }
     this.#views.forEach((view, index) => view.draw(index === messages.length - 1));
-    this.#root.ariaBusy = String(this.#chat.running !== null);
+    update(this.#root, { ariaBusy: String(this.#chat.running !== null) });
   }
 }
 

@@ -6,20 +6,29 @@ import { element } from "./element.js";
 let made = 0;
 
 export class FiguresView {
+  #answer;
+
   /** @param {import("../answer.js").Answer} answer one that has ended */
   constructor(answer) {
-    const rows = words.figures(answer).flatMap(([name, value]) => [
-      element("div", {}, element("dt", {}, name), element("dd", {}, value)),
-    ]);
-    this.root = element("dl", { className: "figures", hidden: true, id: `figures-${(made += 1)}` }, ...rows);
+    this.#answer = answer;
+    this.root = element("dl", { className: "figures", hidden: true, id: `figures-${(made += 1)}` });
     this.button = element("button", { type: "button", onclick: () => this.#toggle() }, words.reading.details);
     this.button.ariaExpanded = "false";
     this.button.setAttribute("aria-controls", this.root.id);
   }
 
   #toggle() {
+    // Not before: writing numbers in a language's way takes a browser longest the first time, when the answer just ends.
+    if (!this.root.hasChildNodes()) this.root.append(...rows(this.#answer));
     this.root.hidden = !this.root.hidden;
     this.button.ariaExpanded = String(!this.root.hidden);
     this.root.scrollIntoView({ block: "nearest" });
   }
+}
+
+/** @param {import("../answer.js").Answer} answer */
+function rows(answer) {
+  return words
+    .figures(answer)
+    .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
 }

@@ -6,6 +6,7 @@
  */
 
 import { words } from "../words/index.js";
+import { update } from "./element.js";
 
 const AT_END_PX = 8;
 
@@ -125,9 +126,8 @@ export class Follow {
   #drawButton() {
     const isAtEnd = this.#isAtEnd;
     if (isAtEnd) this.#hasNews = false;
-    this.#button.hidden = isAtEnd || this.#isEmpty || (this.#following && !this.#selecting);
-    const label = this.#hasNews ? words.reading.newText : words.reading.toEnd;
-    if (this.#label.textContent !== label) this.#label.textContent = label;
+    update(this.#button, { hidden: isAtEnd || this.#isEmpty || (this.#following && !this.#selecting) });
+    update(this.#label, { textContent: this.#hasNews ? words.reading.newText : words.reading.toEnd });
   }
 
   /** Without a text there is a welcome, which is read from its beginning. */

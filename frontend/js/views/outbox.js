@@ -1,7 +1,7 @@
 /** The messages that wait for the end of an answer; each can be taken back. */
 
 import { words } from "../words/index.js";
-import { element } from "./element.js";
+import { element, update } from "./element.js";
 
 /**
  * @typedef {import("../chat.js").Chat} Chat
@@ -36,11 +36,10 @@ export class OutboxView {
   draw() {
     const { state, running } = this.#chat;
     const { outbox } = state;
-    this.root.hidden = outbox.length === 0;
-    const title = outbox.length === 0 ? "" : words.outbox(outbox.length, running === null);
-    if (this.#title.textContent !== title) this.#title.textContent = title;
+    update(this.root, { hidden: outbox.length === 0 });
+    update(this.#title, { textContent: outbox.length === 0 ? "" : words.outbox(outbox.length, running === null) });
     const focused = document.activeElement;
-    this.#release.hidden = running !== null;
+    update(this.#release, { hidden: running !== null });
     this.#drawItems(outbox);
     if (focused && (!focused.isConnected || this.root.contains(focused.closest("[hidden]")))) this.#after.left();
   }

@@ -1,7 +1,7 @@
 /** What a model thought before its answer: closed at first, and open or closed by the reader alone. */
 
 import { words } from "../words/index.js";
-import { element } from "./element.js";
+import { element, update } from "./element.js";
 import { StreamedMarkdown } from "./streamed_markdown.js";
 
 const TICK_MS = 1000;
@@ -45,7 +45,6 @@ export class ThinkingView {
   }
 
   #drawSummary() {
-    const text = words.thinkingSummary(this.#answer, Date.now());
-    if (this.#summary.textContent !== text) this.#summary.textContent = text;
+    update(this.#summary, { textContent: words.thinkingSummary(this.#answer, Date.now()) });
   }
 }
