@@ -1,6 +1,6 @@
 /** How the renderer's DOM comes about: the same however the text is cut, and without touching what is finished. */
 
-import { cut, drawFrame, random, render, smallest, units, untidyText } from "./spec_dom.js";
+import { clock, cut, drawFrame, random, render, smallest, units, untidyText } from "./spec_dom.js";
 import { createRenderer } from "../js/markdown/index.js";
 import { equal, ok, test } from "./harness.js";
 
@@ -199,3 +199,31 @@ test("the DOM at the end is the same without any frame", () => {
   ok(root.isEqualNode(whole));
   equal(drawFrame(), 0);
 });
+
+/** @type {[name: string, uses: (n: number) => string, definition: (n: number) => string, selector: string][]} */
+const LATE = [
+  ["definitions", (n) => `[r${n}]`, (n) => `[r${n}]: /${n}\n`, "p > a[href]"],
+  ["footnotes", (n) => `[^r${n}]`, (n) => `[^r${n}]: note ${n}\n`, "p > sup > a"],
+];
+
+for (const [name, use, definition, selector] of LATE) {
+  test(`many late ${name} cost in proportion to their number, however they are cut`, () => {
+    const many = range(1000);
+    const uses = `${many.map(use).join(" ")}\n\n`;
+    const definitions = many.map(definition);
+    const whole = render([uses + definitions.join("")]);
+    equal(whole.querySelectorAll(selector).length, many.length);
+    for (const pieces of [[definitions.join("")], definitions]) {
+      const root = document.createElement("div");
+      const observer = new MutationObserver(() => {});
+      observer.observe(root, { subtree: true, childList: true, characterData: true });
+      const start = clock();
+      render([uses, ...pieces], { root });
+      const time = clock() - start;
+      ok(root.isEqualNode(whole));
+      const changes = observer.takeRecords().length;
+      // Each definition for itself would change the paragraph half a million times.
+      ok(changes < 50 * many.length && time < 5000, `${changes} changes, ${time} ms in ${pieces.length} pieces`);
+    }
+  });
+}

@@ -5,6 +5,7 @@
  */
 
 import { normalLabel } from "./references.js";
+import { keepSelection } from "./selection.js";
 
 export class Footnotes {
   #root;
@@ -20,6 +21,8 @@ export class Footnotes {
   /** @type {WeakMap<Element, string>} */
   #labels = new WeakMap();
   #changed = false;
+  /** How much must have been written before they are numbered once more. */
+  #nextDraw = 0;
 
   /**
    * @param {Element} root
@@ -48,7 +51,7 @@ export class Footnotes {
   define(label) {
     if (this.#items.has(label)) return false;
     this.#items.set(label, this.#addItem());
-    this.#root.append(this.#section);
+    if (!this.#section.parentNode) this.#root.append(this.#section);
     return true;
   }
 
@@ -97,23 +100,29 @@ export class Footnotes {
     return mark;
   }
 
-  /** Call after drawing: numbers what is new, in the order of the text. */
-  draw() {
-    if (!this.#changed || this.#items.size === 0) return;
+  /**
+   * Call after drawing: numbers what is new, in the order of the text. The more footnotes there are, the more must have
+   * been written since the last time, so that all of it together costs little beside the text.
+   *
+   * @param {number} written how many characters of the text so far
+   */
+  draw(written) {
+    if (!this.#changed || this.#items.size === 0 || written < this.#nextDraw) return;
     this.#changed = false;
-    /** @type {Set<string>} */
-    const order = new Set();
-    for (const mark of this.#root.querySelectorAll("sup.md-footnote")) {
+    /** The labels in the order of the text, and their numbers. @type {Map<string, number>} */
+    const numbers = new Map();
+    const marks = this.#root.querySelectorAll("sup.md-footnote");
+    for (const mark of marks) {
       const label = this.#labels.get(mark) ?? "";
       if (!this.#items.has(label)) continue;
-      order.add(label);
-      this.#number(mark, label, [...order].indexOf(label) + 1);
+      const number = numbers.get(label) ?? numbers.size + 1;
+      numbers.set(label, number);
+      this.#number(mark, label, number);
     }
-    const labels = [...order, ...[...this.#items.keys()].filter((label) => !order.has(label))];
-    const items = labels.map((label) => /** @type {HTMLLIElement} */ (this.#items.get(label)));
-    [...items, ...this.#more].forEach((item, index) => {
-      if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
-    });
+    this.#nextDraw = written + marks.length + this.#items.size;
+    const labels = new Set([...numbers.keys(), ...this.#items.keys()]);
+    const items = [...labels].map((label) => /** @type {HTMLLIElement} */ (this.#items.get(label)));
+    arrange(this.#list, [...items, ...this.#more]);
   }
 
   /**
@@ -158,4 +167,30 @@ export class Footnotes {
     item.append(back);
     item.focus();
   }
+}
+
+/**
+ * Put the items in order. One with the focus or a selection in it, which it would lose, stays where it is: the others move.
+ *
+ * @param {Element} list
+ * @param {Element[]} items all that are in it
+ */
+function arrange(list, items) {
+  let place = list.firstElementChild;
+  /** @param {Element} item */
+  const isThere = (item) => item === place && ((place = item.nextElementSibling), true);
+  const first = items.findIndex((item) => !isThere(item));
+  if (first < 0) return;
+  const { activeElement } = document;
+  const anchor = document.getSelection()?.anchorNode ?? null;
+  const used = items.find((item) => item.contains(activeElement)) ?? items.find((item) => item.contains(anchor));
+  keepSelection(() => {
+    for (const item of items.slice(first)) {
+      for (let next; item === used && place && place !== item; place = next) {
+        next = place.nextElementSibling;
+        list.append(place);
+      }
+      if (!isThere(item)) list.insertBefore(item, place);
+    }
+  });
 }

@@ -76,6 +76,7 @@ class Renderer {
   write(text) {
     if (this.#ended) throw new Error("the text has ended");
     this.#written += text;
+    this.#context.written += text.length;
     if (!this.#isScheduled) this.#schedule();
   }
 
@@ -100,7 +101,6 @@ class Renderer {
     this.#view.finish(this.#parser.root);
     this.#view.draw(this.#parser.root);
     this.#context.end();
-    this.#context.footnotes.draw();
   }
 
   #draw() {
@@ -112,7 +112,7 @@ class Renderer {
     // The second half of a character may still come, or the second half of a line's end.
     const unfinished = this.#line.replace(/[\ud800-\udbff\r]$/, "");
     this.#parser.withUnfinished(unfinished, () => this.#view.draw(this.#parser.root));
-    this.#context.footnotes.draw();
+    this.#context.settle();
   }
 
   #takeLines() {

@@ -32,6 +32,9 @@ export class InlineView {
   #settled = { source: 0, nodes: 0, text: 0 };
   /** How long a source must be to be read again: longer, the more there is to read again. */
   #nextLength = 0;
+  #isOpen = true;
+  /** How much must have been written before the whole source is read once more. */
+  #nextRedraw = 0;
   #isRemoved = false;
 
   /**
@@ -57,6 +60,7 @@ export class InlineView {
     if (!source.startsWith(this.#source.slice(0, this.#settled.source))) this.#unsettle();
     if (open && source.length < this.#nextLength && source.length >= this.#source.length) return;
     this.#source = source;
+    this.#isOpen = open;
     const from = this.#settled.source;
     const { nodes, settled } = parseInlines(source.slice(from), this.#context.inline(this), open);
     if (from === 0 && task !== null) nodes.unshift({ type: "checkbox", checked: task });
@@ -68,13 +72,21 @@ export class InlineView {
     else this.#nextLength = source.length + rest / 16;
   }
 
-  /** Read the whole source again: a label in it means something else now. */
-  redraw() {
-    if (this.#isRemoved) return;
+  /**
+   * Read the whole source again: a label in it means something else now. Returns whether that is done; else it is too
+   * early, for the longer the source is, the more must have been written since the last time.
+   *
+   * @param {number} written how many characters of the whole text so far
+   */
+  redraw(written) {
+    if (this.#isRemoved) return true;
+    if (written < this.#nextRedraw) return false;
+    this.#nextRedraw = written + this.#source.length / 4;
     this.#unsettle();
     const [first] = this.#drawn;
     const task = first?.key === "checkbox" ? /** @type {HTMLInputElement} */ (first.node).checked : null;
-    this.draw(this.#source, { open: false, task });
+    this.draw(this.#source, { open: this.#isOpen, task });
+    return true;
   }
 
   /** Take all nodes away for good. */
