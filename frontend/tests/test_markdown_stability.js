@@ -256,3 +256,31 @@ test("a selection made while the text grows stays", () => {
   }
   root.remove();
 });
+
+test("a footnote that is read keeps the selection and the focus while others come and are numbered", () => {
+  const root = document.createElement("div");
+  document.body.append(root);
+  const renderer = createRenderer(root);
+  const write = (/** @type {string} */ text) => {
+    renderer.write(text);
+    drawFrame();
+  };
+  write("[^x]: One\n[^y]: Being read\n[^z]: Three\n\n");
+  const item = /** @type {HTMLElement} */ (root.querySelectorAll(".md-footnotes li")[1]);
+  const text = /** @type {Text} */ (item.querySelector("p")?.firstChild);
+  item.focus();
+  getSelection()?.setBaseAndExtent(text, 0, text, 5);
+  const order = () => [...root.querySelectorAll(".md-footnotes li")].map((note) => note.textContent).join();
+  for (const [more, expected] of [
+    ["New[^new] and[^y]\n\n", "Being read,One,Three"],
+    ["[^new]: Four\n\n", "Four,Being read,One,Three"],
+    ["Then[^z] and[^x]. Long enough to be numbered.\n\n", "Four,Being read,Three,One"],
+  ]) {
+    write(more ?? "");
+    equal(order(), expected);
+    equal([String(getSelection()), document.activeElement === item], ["Being", true]);
+  }
+  renderer.end();
+  equal([String(getSelection()), document.activeElement === item], ["Being", true]);
+  root.remove();
+});
