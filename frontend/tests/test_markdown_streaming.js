@@ -156,6 +156,10 @@ const SUBTLE = [
   "- |\n  $$",
   "* \n\n* [_\n",
   "    code\n\n[foo]\n",
+  "[a]: /d 'T'\n\n[a](/x)",
+  "[a]: /d 'T'\n\n![a](/x)",
+  "[a]: /d 'T'\n\n[![a](/x)](/y)",
+  "[a]: /d 'T'\n\n[a][b]",
 ];
 
 test("the DOM of subtle texts is the same however they are cut", () => {
