@@ -39,7 +39,7 @@ export class CodeView {
       const name = Object.assign(document.createElement("span"), { className: "md-language", textContent: language });
       head.append(name);
     }
-    head.append(this.#wrapButton(words), copyButton(words.copy, words.copied, () => sourceOf(this.#code)));
+    head.append(this.#wrapButton(words), copyButton(words, words.copy, this.#code, sourceOf));
     this.#pre.dir = "ltr";
     this.#pre.append(this.#code);
     scrollIfWide(this.#code);
@@ -98,8 +98,8 @@ export class CodeView {
       this.#group.className = "md-lines";
       this.#code.append(this.#group);
     }
-    const [first, ...rest] = visibleText(text);
     const last = this.#group.lastChild;
+    const [first, ...rest] = visibleText(text, last instanceof Text ? last.data : "");
     if (first instanceof Text && last instanceof Text) last.appendData(first.data);
     else if (first) this.#group.append(first);
     this.#group.append(...rest);
@@ -135,7 +135,7 @@ export class CodeView {
     }
   }
 
-  /** @param {import("./context.js").Words} words */
+  /** @param {import("./words.js").Words} words */
   #wrapButton(words) {
     const button = Object.assign(document.createElement("button"), {
       type: "button",
@@ -149,9 +149,14 @@ export class CodeView {
   }
 }
 
-/** The code as it is copied: without the characters that nobody sees. @param {Element} code */
+/**
+ * The code as it is copied: without the characters that nobody sees, and without the last line's end, with which a
+ * command would run as soon as it is pasted.
+ *
+ * @param {Element} code
+ */
 function sourceOf(code) {
   const copy = /** @type {Element} */ (code.cloneNode(true));
   for (const mark of copy.querySelectorAll(".md-invisible")) mark.remove();
-  return copy.textContent ?? "";
+  return (copy.textContent ?? "").replace(/\n$/, "");
 }

@@ -7,15 +7,7 @@ import { Footnotes } from "./footnotes.js";
 /**
  * @typedef {import("./references.js").Definition} Definition
  * @typedef {import("./inline_view.js").InlineView} InlineView
- *
- * @typedef {object} Words
- * @property {string} copy
- * @property {string} copied
- * @property {string} copyTable
- * @property {string} wrap
- * @property {string} task what a checkbox in a list is called
- * @property {string} footnotes
- * @property {string} backToText
+ * @typedef {import("./words.js").Words} Words
  */
 
 export class RenderContext {

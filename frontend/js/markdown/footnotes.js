@@ -26,7 +26,7 @@ export class Footnotes {
 
   /**
    * @param {Element} root
-   * @param {import("./context.js").Words} words
+   * @param {import("./words.js").Words} words
    */
   constructor(root, words) {
     this.#root = root;
