@@ -160,6 +160,8 @@ const SUBTLE = [
   "[a]: /d 'T'\n\n![a](/x)",
   "[a]: /d 'T'\n\n[![a](/x)](/y)",
   "[a]: /d 'T'\n\n[a][b]",
+  `${"[a]: /d\n\n".repeat(16)}after`,
+  "- [](javascript:a)\n  - inside\n\n  loose\n\nafter",
 ];
 
 test("the DOM of subtle texts is the same however they are cut", () => {

@@ -156,6 +156,8 @@ const GROUP = 16;
 export class DocumentView extends Blocks {
   /** @type {HTMLElement[]} */
   #groups = [];
+  /** How many of them are complete; some of these may not be there, as nothing of theirs is shown. */
+  #closed = 0;
 
   /** @param {Block} block */
   draw(block) {
@@ -171,7 +173,7 @@ export class DocumentView extends Blocks {
     const number = Math.floor(index / GROUP);
     while (this.#groups.length <= number) {
       const group = document.createElement("div");
-      group.className = "md-group";
+      group.className = this.#groups.length < this.#closed ? "md-group md-closed" : "md-group";
       const last = this.#groups.at(-1);
       if (last) last.after(group);
       else this.host.prepend(group);
@@ -185,7 +187,9 @@ export class DocumentView extends Blocks {
    * @override
    */
   finished(count) {
-    if (count % GROUP === 0) this.hostOf(count - 1).classList.add("md-closed");
+    if (count % GROUP !== 0) return;
+    this.#closed = count / GROUP;
+    this.#groups[this.#closed - 1]?.classList.add("md-closed");
   }
 }
 
@@ -274,7 +278,9 @@ class ItemView extends Blocks {
   /** The list has got blank lines between its blocks: its paragraphs become paragraphs. */
   loosen() {
     this.#loose = true;
-    for (const view of this.views) if (view instanceof LeafView) view.wrap();
+    this.views.forEach((view, index) => {
+      if (view instanceof LeafView) view.wrap(this.views[index + 1]?.element ?? null);
+    });
   }
 }
 
@@ -318,12 +324,11 @@ class LeafView {
     this.#inline.moveTo(this.element);
   }
 
-  wrap() {
+  /** @param {Element | null} next what comes after it */
+  wrap(next) {
     if (this.element) return;
     this.element = withDirection(document.createElement("p"));
-    const [first] = this.#inline.nodes;
-    if (first) first.before(this.element);
-    else this.#host?.append(this.element);
+    this.#host?.insertBefore(this.element, this.#inline.nodes[0] ?? next);
     this.#inline.moveTo(this.element);
   }
 
