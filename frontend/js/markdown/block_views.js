@@ -272,7 +272,8 @@ class ItemView extends Blocks {
   makeView(block, key, index) {
     // Only `$$` without an end makes a paragraph right after another, whose text it must not be glued to.
     const isBare = key === "paragraph" && !this.#loose && !isBareText(this.views[index - 1]);
-    return isBare ? new LeafView(this.context, key, this.host, false) : super.makeView(block, key, index);
+    if (isBare) return new LeafView(this.context, key, this.host, false);
+    return leaveDirection(super.makeView(block, key, index), index);
   }
 
   /** The list has got blank lines between its blocks: its paragraphs become paragraphs. */
@@ -280,8 +281,20 @@ class ItemView extends Blocks {
     this.#loose = true;
     this.views.forEach((view, index) => {
       if (view instanceof LeafView) view.wrap(this.views[index + 1]?.element ?? null);
+      leaveDirection(view, index);
     });
   }
+}
+
+/**
+ * An item, and its mark, stand as its first text does, if that has no direction of its own.
+ *
+ * @param {BlockView} view
+ * @param {number} index in its item
+ */
+function leaveDirection(view, index) {
+  if (index === 0 && view instanceof LeafView) view.element?.removeAttribute("dir");
+  return view;
 }
 
 /** A paragraph or a heading. */
