@@ -224,6 +224,7 @@ const SELECTED = [
   ["Some **bold text that ", "is read", " while** more of it comes.\n\nNew text.\n"],
   ["Some `code that ", "is read", " while` more of it comes.\n\nNew text.\n"],
   ["# A heading ", "being read", " while it grows\n\nText.\n"],
+  ["- a heading ", "being read", " in an item\n  ===\n- two\n\nText.\n"],
   ["- one\n- an item ", "being read", " while it grows\n- three\n\n  loosened\n\nText.\n"],
   ["> a quote ", "being read", " while it grows\n> and grows\n\nText.\n"],
   ["```\ncode ", "being read", " while it grows\nand grows\n```\n\nText.\n"],

@@ -182,6 +182,21 @@ test("the DOM of long random paragraphs is the same however they are cut", () =>
   sameHoweverCut(texts, (text) => [text.match(/[^]{1,7}/g) ?? [], ...atRandom(text, 2)]);
 });
 
+const CODE = ["    code\n", "\n", "\n", "    ", "    b\u{e0041}\n", "    👩🏽‍💻\u200d\n", "    c", "`", "👨", "\u200d", "👧"];
+const LABELS = ["[a]: /d 'T'\n\n", "[a]: /e\n\n", "[b]: /f\n", "\n\n", "\n", "[a]", "[b]", "[](javascript:a)", "(/x)", "(/y 'U')", "!", "[", "]"];
+const NOTES = ["[^1]: ", "[^2]: ", "[^1]", "[^2]", "[^3]", "\n\n", "\n    ", "word ", "- ", "  - ", "===\n", "    code\n"];
+
+for (const [name, parts] of Object.entries({ code: CODE, links: LABELS, footnotes: NOTES })) {
+  test(`the DOM of random ${name} is the same character by character as it is at once`, () => {
+    const texts = range(200).map((seed) => {
+      const next = random(seed);
+      const some = () => parts[Math.floor(next() * parts.length)] ?? "";
+      return /** @type {[string, string]} */ ([`text ${seed}`, range(4 + (seed % 60)).map(some).join("")]);
+    });
+    sameHoweverCut(texts, (text) => [units(text), text.split(/(?<=\n)/), ...atRandom(text, 1)]);
+  });
+}
+
 /** @param {number} count */
 const range = (count) => Array.from({ length: count }, (_, index) => index);
 

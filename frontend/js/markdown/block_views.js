@@ -106,10 +106,8 @@ class Blocks {
     if (have?.key === key) return have;
     if (have) this.#cut(index + 1);
     const view = this.makeView(block, key, index);
-    if (have instanceof LeafView && view instanceof LeafView) {
-      keepSelection(() => view.takeOver(have));
-      have.remove();
-    } else if (have) remove(have);
+    if (have instanceof LeafView && view instanceof LeafView) keepSelection(() => view.takeOver(have));
+    else if (have) remove(have);
     this.views[index] = view;
     if (view.element && !view.element.parentNode) this.hostOf(index).append(view.element);
     return view;
@@ -270,10 +268,17 @@ class ItemView extends Blocks {
    * @override
    */
   makeView(block, key, index) {
-    // Only `$$` without an end makes a paragraph right after another, whose text it must not be glued to.
-    const isBare = key === "paragraph" && !this.#loose && !isBareText(this.views[index - 1]);
+    // After `$$` without an end, or a footnote, a paragraph may come right after another, whose text it must not be
+    // glued to.
+    const isBare = key === "paragraph" && !this.#loose && !this.#isAfterBareText(index);
     if (isBare) return new LeafView(this.context, key, this.host, false);
     return leaveDirection(super.makeView(block, key, index), index);
+  }
+
+  /** @param {number} index */
+  #isAfterBareText(index) {
+    const before = this.views.findLast((view, at) => at < index && (view.element || view instanceof LeafView));
+    return before instanceof LeafView && !before.element;
   }
 
   /** The list has got blank lines between its blocks: its paragraphs become paragraphs. */
@@ -329,12 +334,13 @@ class LeafView {
     this.#inline.draw(block.text, { open: false, task: block.task });
   }
 
-  /** A paragraph turned out to be a heading: take its nodes, as they are. @param {LeafView} other */
+  /** A paragraph turned out to be a heading: take its nodes, as they are. @param {LeafView} other the last of its host */
   takeOver(other) {
-    if (!this.element || !other.element) return;
-    other.element.replaceWith(this.element);
+    const host = /** @type {Element} */ (other.element?.parentElement ?? other.#host);
+    if (this.element) host.append(this.element);
     this.#inline = other.#inline;
-    this.#inline.moveTo(this.element);
+    this.#inline.moveTo(this.element ?? host);
+    other.element?.remove();
   }
 
   /** @param {Element | null} next what comes after it */
@@ -349,11 +355,6 @@ class LeafView {
     if (this.element) this.element.remove();
     else this.#inline.remove();
   }
-}
-
-/** @param {BlockView | undefined} view */
-function isBareText(view) {
-  return view instanceof LeafView && !view.element;
 }
 
 /** HTML is shown as the text that it is. */

@@ -7,7 +7,7 @@ import { beforeBlankLines } from "./blocks.js";
 import { copyButton } from "./copy_button.js";
 import { unescapeText } from "./entities.js";
 import { createHighlighter } from "./highlight.js";
-import { visibleText } from "./invisible.js";
+import { lengthOf, visibleText } from "./invisible.js";
 import { scrollIfWide } from "./scroller.js";
 
 /** A browser lays out one block of text anew when it grows: with so many lines each that costs little. */
@@ -74,7 +74,8 @@ export class CodeView {
 
   /** @param {string} text complete lines */
   #append(text) {
-    if (!text.startsWith(this.#unfinished)) this.#dropUnfinished();
+    // Blank lines before the unfinished one are not counted yet.
+    if (!text.startsWith(this.#unfinished) || this.#unfinished.includes("\n")) this.#dropUnfinished();
     const from = this.#unfinished.length;
     this.#unfinished = "";
     for (let at = from; at < text.length; ) {
@@ -126,7 +127,7 @@ export class CodeView {
         last.deleteData(last.length - length, length);
         return;
       }
-      length -= last instanceof Text ? last.length : 1;
+      length -= lengthOf(last);
       last.remove();
     }
     if (this.#group?.childNodes.length === 0) {

@@ -7,6 +7,8 @@
 import { normalLabel } from "./references.js";
 import { keepSelection } from "./selection.js";
 
+const MARKS = "sup.md-footnote";
+
 export class Footnotes {
   #root;
   #words;
@@ -109,20 +111,41 @@ export class Footnotes {
   draw(written) {
     if (!this.#changed || this.#items.size === 0 || written < this.#nextDraw) return;
     this.#changed = false;
-    /** The labels in the order of the text, and their numbers. @type {Map<string, number>} */
-    const numbers = new Map();
-    const marks = this.#root.querySelectorAll("sup.md-footnote");
+    const numbers = this.#numbers();
+    const marks = this.#root.querySelectorAll(MARKS);
     for (const mark of marks) {
       const label = this.#labels.get(mark) ?? "";
-      if (!this.#items.has(label)) continue;
-      const number = numbers.get(label) ?? numbers.size + 1;
-      numbers.set(label, number);
-      this.#number(mark, label, number);
+      const number = numbers.get(label);
+      if (number) this.#number(mark, label, number);
     }
     this.#nextDraw = written + marks.length + this.#items.size;
-    const labels = new Set([...numbers.keys(), ...this.#items.keys()]);
-    const items = [...labels].map((label) => /** @type {HTMLLIElement} */ (this.#items.get(label)));
+    const items = [...numbers.keys()].map((label) => /** @type {HTMLLIElement} */ (this.#items.get(label)));
     arrange(this.#list, [...items, ...this.#more]);
+  }
+
+  /**
+   * The number of each label, in their order: that of the text, then that of the footnotes' own texts, in which others may
+   * be referred to. Where the section has them now is of no account.
+   */
+  #numbers() {
+    /** @type {Map<string, number>} */
+    const numbers = new Map();
+    /** @type {string[]} */
+    const order = [];
+    const add = (/** @type {string} */ label) => {
+      if (numbers.has(label) || !this.#items.has(label)) return;
+      numbers.set(label, order.push(label));
+    };
+    const read = (/** @type {Iterable<Element>} */ marks) => {
+      for (const mark of marks) add(this.#labels.get(mark) ?? "");
+    };
+    read(this.#root.querySelectorAll(`.md-group ${MARKS}`));
+    let done = 0;
+    for (const label of this.#items.keys()) {
+      for (; done < order.length; done += 1) read(this.#items.get(order[done] ?? "")?.querySelectorAll(MARKS) ?? []);
+      add(label);
+    }
+    return numbers;
   }
 
   /**

@@ -32,6 +32,12 @@ export function visibleText(text, before = "") {
   return nodes;
 }
 
+/** How many UTF-16 units one of these nodes stands for. @param {Node} node */
+export function lengthOf(node) {
+  if (node instanceof Text) return node.length;
+  return parseInt(node.textContent?.slice("U+".length) ?? "", 16) > 0xffff ? 2 : 1;
+}
+
 /** @param {string} character */
 function mark(character) {
   const point = character.codePointAt(0) ?? 0;
