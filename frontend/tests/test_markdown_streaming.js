@@ -161,6 +161,7 @@ const SUBTLE = [
   "[a]: /d 'T'\n\n[![a](/x)](/y)",
   "[a]: /d 'T'\n\n[a][b]",
   `${"[a]: /d\n\n".repeat(16)}after`,
+  "    a\n\n\n".repeat(20),
   "- [](javascript:a)\n  - inside\n\n  loose\n\nafter",
 ];
 
