@@ -2,7 +2,9 @@ import { createHighlighter } from "../js/markdown/highlight.js";
 import { LANGUAGES } from "../js/markdown/languages.js";
 import { equal, ok, test } from "./harness.js";
 
-const NAMES = ["comment", "string", "number", "keyword", "constant", "function", "type", "property", "tag"];
+const NAMES = [
+  "comment", "string", "number", "keyword", "constant", "function", "type", "property", "tag", "inserted", "deleted",
+];
 
 /** @returns {HTMLElement} */
 function scroller() {
@@ -589,8 +591,8 @@ end
 `,
     colours: [
       "comment @@ -1 +1 @@",
-      "keyword -old",
-      "string +new",
+      "deleted -old",
+      "inserted +new",
     ],
   },
   toml: {
@@ -774,3 +776,60 @@ for (const [name, language, unit] of HOSTILE) {
     ok(fourfold < 8 * once + 2, `${once} ms, then ${fourfold} ms`);
   });
 }
+
+/** Put the page's own style sheets into the document; returns what takes them away. */
+async function styled() {
+  const sheets = ["theme", "markdown"].map((name) => {
+    const link = document.createElement("link");
+    link.rel = "stylesheet";
+    link.href = `../styles/${name}.css`;
+    return link;
+  });
+  document.head.append(...sheets);
+  await Promise.all(sheets.map((sheet) => new Promise((resolve) => (sheet.onload = resolve))));
+  return () => sheets.forEach((sheet) => sheet.remove());
+}
+
+/** @param {string} colour as `rgb(…)` */
+const channels = (colour) => (colour.match(/\d+/g) ?? []).map(Number);
+
+/** Relative luminance, as in WCAG 2. @param {string} colour */
+function luminance(colour) {
+  const [r = 0, g = 0, b = 0] = channels(colour)
+    .map((value) => value / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+/** @param {string} one @param {string} other */
+function contrast(one, other) {
+  const [light = 0, dark = 0] = [luminance(one), luminance(other)].sort((a, b) => b - a);
+  return (light + 0.05) / (dark + 0.05);
+}
+
+test("each colour can be read in both themes; what is inserted is green, what is deleted is red", async () => {
+  const plain = await styled();
+  const root = document.documentElement;
+  const box = document.createElement("p");
+  document.body.append(box);
+  const colourOf = (/** @type {string} */ name) => getComputedStyle(box, `::highlight(md-${name})`).color;
+  for (const theme of ["light", "dark"]) {
+    root.dataset.theme = theme;
+    for (const ground of ["--code", "--paper"]) {
+      box.style.background = `var(${ground})`;
+      const { backgroundColor } = getComputedStyle(box);
+      for (const name of NAMES) {
+        const found = contrast(colourOf(name), backgroundColor);
+        ok(found >= 4.5, `${name} on ${ground}, ${theme}: ${found.toFixed(2)}`);
+        ok(colourOf(name) !== getComputedStyle(box).color, `${name} has no colour`);
+      }
+    }
+    const [red = 0, green = 0, blue = 0] = channels(colourOf("inserted"));
+    ok(green > red && green > blue, colourOf("inserted"));
+    const [r = 0, g = 0, b = 0] = channels(colourOf("deleted"));
+    ok(r > g && r > b && r - b > 60, colourOf("deleted"));
+  }
+  delete root.dataset.theme;
+  box.remove();
+  plain();
+});

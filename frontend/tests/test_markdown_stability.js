@@ -224,6 +224,7 @@ const SELECTED = [
   ["Some **bold text that ", "is read", " while** more of it comes.\n\nNew text.\n"],
   ["Some `code that ", "is read", " while` more of it comes.\n\nNew text.\n"],
   ["# A heading ", "being read", " while it grows\n\nText.\n"],
+  ["- a heading ", "being read", " in an item\n  ===\n- two\n\nText.\n"],
   ["- one\n- an item ", "being read", " while it grows\n- three\n\n  loosened\n\nText.\n"],
   ["> a quote ", "being read", " while it grows\n> and grows\n\nText.\n"],
   ["```\ncode ", "being read", " while it grows\nand grows\n```\n\nText.\n"],
@@ -254,5 +255,33 @@ test("a selection made while the text grows stays", () => {
     equal([before, String(getSelection())], [before, selected]);
     ok(getSelection()?.anchorNode === text && text.isConnected, before);
   }
+  root.remove();
+});
+
+test("a footnote that is read keeps the selection and the focus while others come and are numbered", () => {
+  const root = document.createElement("div");
+  document.body.append(root);
+  const renderer = createRenderer(root);
+  const write = (/** @type {string} */ text) => {
+    renderer.write(text);
+    drawFrame();
+  };
+  write("[^x]: One\n[^y]: Being read\n[^z]: Three\n\n");
+  const item = /** @type {HTMLElement} */ (root.querySelectorAll(".md-footnotes li")[1]);
+  const text = /** @type {Text} */ (item.querySelector("p")?.firstChild);
+  item.focus();
+  getSelection()?.setBaseAndExtent(text, 0, text, 5);
+  const order = () => [...root.querySelectorAll(".md-footnotes li")].map((note) => note.textContent).join();
+  for (const [more, expected] of [
+    ["New[^new] and[^y]\n\n", "Being read,One,Three"],
+    ["[^new]: Four\n\n", "Four,Being read,One,Three"],
+    ["Then[^z] and[^x]. Long enough to be numbered.\n\n", "Four,Being read,Three,One"],
+  ]) {
+    write(more ?? "");
+    equal(order(), expected);
+    equal([String(getSelection()), document.activeElement === item], ["Being", true]);
+  }
+  renderer.end();
+  equal([String(getSelection()), document.activeElement === item], ["Being", true]);
   root.remove();
 });

@@ -1,6 +1,6 @@
 /** How the renderer's DOM comes about: the same however the text is cut, and without touching what is finished. */
 
-import { cut, drawFrame, random, render, smallest, units, untidyText } from "./spec_dom.js";
+import { clock, cut, drawFrame, random, render, smallest, units, untidyText } from "./spec_dom.js";
 import { createRenderer } from "../js/markdown/index.js";
 import { equal, ok, test } from "./harness.js";
 
@@ -156,6 +156,13 @@ const SUBTLE = [
   "- |\n  $$",
   "* \n\n* [_\n",
   "    code\n\n[foo]\n",
+  "[a]: /d 'T'\n\n[a](/x)",
+  "[a]: /d 'T'\n\n![a](/x)",
+  "[a]: /d 'T'\n\n[![a](/x)](/y)",
+  "[a]: /d 'T'\n\n[a][b]",
+  `${"[a]: /d\n\n".repeat(16)}after`,
+  "    a\n\n\n".repeat(20),
+  "- [](javascript:a)\n  - inside\n\n  loose\n\nafter",
 ];
 
 test("the DOM of subtle texts is the same however they are cut", () => {
@@ -175,6 +182,21 @@ test("the DOM of long random paragraphs is the same however they are cut", () =>
   });
   sameHoweverCut(texts, (text) => [text.match(/[^]{1,7}/g) ?? [], ...atRandom(text, 2)]);
 });
+
+const CODE = ["    code\n", "\n", "\n", "    ", "    b\u{e0041}\n", "    👩🏽‍💻\u200d\n", "    c", "`", "👨", "\u200d", "👧"];
+const LABELS = ["[a]: /d 'T'\n\n", "[a]: /e\n\n", "[b]: /f\n", "\n\n", "\n", "[a]", "[b]", "[](javascript:a)", "(/x)", "(/y 'U')", "!", "[", "]"];
+const NOTES = ["[^1]: ", "[^2]: ", "[^1]", "[^2]", "[^3]", "\n\n", "\n    ", "word ", "- ", "  - ", "===\n", "    code\n"];
+
+for (const [name, parts] of Object.entries({ code: CODE, links: LABELS, footnotes: NOTES })) {
+  test(`the DOM of random ${name} is the same character by character as it is at once`, () => {
+    const texts = range(200).map((seed) => {
+      const next = random(seed);
+      const some = () => parts[Math.floor(next() * parts.length)] ?? "";
+      return /** @type {[string, string]} */ ([`text ${seed}`, range(4 + (seed % 60)).map(some).join("")]);
+    });
+    sameHoweverCut(texts, (text) => [units(text), text.split(/(?<=\n)/), ...atRandom(text, 1)]);
+  });
+}
 
 /** @param {number} count */
 const range = (count) => Array.from({ length: count }, (_, index) => index);
@@ -199,3 +221,31 @@ test("the DOM at the end is the same without any frame", () => {
   ok(root.isEqualNode(whole));
   equal(drawFrame(), 0);
 });
+
+/** @type {[name: string, uses: (n: number) => string, definition: (n: number) => string, selector: string][]} */
+const LATE = [
+  ["definitions", (n) => `[r${n}]`, (n) => `[r${n}]: /${n}\n`, "p > a[href]"],
+  ["footnotes", (n) => `[^r${n}]`, (n) => `[^r${n}]: note ${n}\n`, "p > sup > a"],
+];
+
+for (const [name, use, definition, selector] of LATE) {
+  test(`many late ${name} cost in proportion to their number, however they are cut`, () => {
+    const many = range(1000);
+    const uses = `${many.map(use).join(" ")}\n\n`;
+    const definitions = many.map(definition);
+    const whole = render([uses + definitions.join("")]);
+    equal(whole.querySelectorAll(selector).length, many.length);
+    for (const pieces of [[definitions.join("")], definitions]) {
+      const root = document.createElement("div");
+      const observer = new MutationObserver(() => {});
+      observer.observe(root, { subtree: true, childList: true, characterData: true });
+      const start = clock();
+      render([uses, ...pieces], { root });
+      const time = clock() - start;
+      ok(root.isEqualNode(whole));
+      const changes = observer.takeRecords().length;
+      // Each definition for itself would change the paragraph half a million times.
+      ok(changes < 50 * many.length && time < 5000, `${changes} changes, ${time} ms in ${pieces.length} pieces`);
+    }
+  });
+}

@@ -113,10 +113,8 @@ class Blocks {
     if (have?.key === key) return have;
     if (have) this.#cut(index + 1);
     const view = this.makeView(block, key, index);
-    if (have instanceof LeafView && view instanceof LeafView) {
-      keepSelection(() => view.takeOver(have));
-      have.remove();
-    } else if (have) remove(have);
+    if (have instanceof LeafView && view instanceof LeafView) keepSelection(() => view.takeOver(have));
+    else if (have) remove(have);
     this.views[index] = view;
     if (view.element && !view.element.parentNode) this.hostOf(index).append(view.element);
     return view;
@@ -163,6 +161,8 @@ const GROUP = 16;
 export class DocumentView extends Blocks {
   /** @type {HTMLElement[]} */
   #groups = [];
+  /** How many of them are complete; some of these may not be there, as nothing of theirs is shown. */
+  #closed = 0;
 
   /** @param {Block} block */
   draw(block) {
@@ -178,7 +178,7 @@ export class DocumentView extends Blocks {
     const number = Math.floor(index / GROUP);
     while (this.#groups.length <= number) {
       const group = document.createElement("div");
-      group.className = "md-group";
+      group.className = this.#groups.length < this.#closed ? "md-group md-closed" : "md-group";
       const last = this.#groups.at(-1);
       if (last) last.after(group);
       else this.host.prepend(group);
@@ -192,7 +192,9 @@ export class DocumentView extends Blocks {
    * @override
    */
   finished(count) {
-    if (count % GROUP === 0) this.hostOf(count - 1).classList.add("md-closed");
+    if (count % GROUP !== 0) return;
+    this.#closed = count / GROUP;
+    this.#groups[this.#closed - 1]?.classList.add("md-closed");
   }
 }
 
@@ -274,16 +276,38 @@ class ItemView extends Blocks {
    */
   makeView(block, key, index) {
     if (block.task !== null) this.host.classList.add("md-task");
-    // Only `$$` without an end makes a paragraph right after another, whose text it must not be glued to.
-    const isBare = key === "paragraph" && !this.#loose && !isBareText(this.views[index - 1]);
-    return isBare ? new LeafView(this.context, key, this.host, false) : super.makeView(block, key, index);
+    // After `$$` without an end, or a footnote, a paragraph may come right after another, whose text it must not be
+    // glued to.
+    const isBare = key === "paragraph" && !this.#loose && !this.#isAfterBareText(index);
+    if (isBare) return new LeafView(this.context, key, this.host, false);
+    return leaveDirection(super.makeView(block, key, index), index);
+  }
+
+  /** @param {number} index */
+  #isAfterBareText(index) {
+    const before = this.views.findLast((view, at) => at < index && (view.element || view instanceof LeafView));
+    return before instanceof LeafView && !before.element;
   }
 
   /** The list has got blank lines between its blocks: its paragraphs become paragraphs. */
   loosen() {
     this.#loose = true;
-    for (const view of this.views) if (view instanceof LeafView) view.wrap();
+    this.views.forEach((view, index) => {
+      if (view instanceof LeafView) view.wrap(this.views[index + 1]?.element ?? null);
+      leaveDirection(view, index);
+    });
   }
+}
+
+/**
+ * An item, and its mark, stand as its first text does, if that has no direction of its own.
+ *
+ * @param {BlockView} view
+ * @param {number} index in its item
+ */
+function leaveDirection(view, index) {
+  if (index === 0 && view instanceof LeafView) view.element?.removeAttribute("dir");
+  return view;
 }
 
 /** A paragraph or a heading. */
@@ -322,20 +346,20 @@ class LeafView {
     this.#inline.draw(block.text, { open: false, task: block.task });
   }
 
-  /** A paragraph turned out to be a heading: take its nodes, as they are. @param {LeafView} other */
+  /** A paragraph turned out to be a heading: take its nodes, as they are. @param {LeafView} other the last of its host */
   takeOver(other) {
-    if (!this.element || !other.element) return;
-    other.element.replaceWith(this.element);
+    const host = /** @type {Element} */ (other.element?.parentElement ?? other.#host);
+    if (this.element) host.append(this.element);
     this.#inline = other.#inline;
-    this.#inline.moveTo(this.element);
+    this.#inline.moveTo(this.element ?? host);
+    other.element?.remove();
   }
 
-  wrap() {
+  /** @param {Element | null} next what comes after it */
+  wrap(next) {
     if (this.element) return;
     this.element = withDirection(document.createElement("p"));
-    const [first] = this.#inline.nodes;
-    if (first) first.before(this.element);
-    else this.#host?.append(this.element);
+    this.#host?.insertBefore(this.element, this.#inline.nodes[0] ?? next);
     this.#inline.moveTo(this.element);
   }
 
@@ -343,11 +367,6 @@ class LeafView {
     if (this.element) this.element.remove();
     else this.#inline.remove();
   }
-}
-
-/** @param {BlockView | undefined} view */
-function isBareText(view) {
-  return view instanceof LeafView && !view.element;
 }
 
 /** HTML is shown as the text that it is. */

@@ -7,7 +7,7 @@ import { beforeBlankLines } from "./blocks.js";
 import { copyButton } from "./copy_button.js";
 import { unescapeText } from "./entities.js";
 import { createHighlighter } from "./highlight.js";
-import { visibleText } from "./invisible.js";
+import { lengthOf, visibleText } from "./invisible.js";
 import { scrollIfWide } from "./scroller.js";
 
 /** A browser lays out one block of text anew when it grows: with so many lines each that costs little. */
@@ -39,7 +39,7 @@ export class CodeView {
       const name = Object.assign(document.createElement("span"), { className: "md-language", textContent: language });
       head.append(name);
     }
-    head.append(this.#wrapButton(words), copyButton(words.copy, words.copied, () => sourceOf(this.#code)));
+    head.append(this.#wrapButton(words), copyButton(words, words.copy, this.#code, sourceOf));
     this.#pre.dir = "ltr";
     this.#pre.append(this.#code);
     scrollIfWide(this.#code);
@@ -78,7 +78,8 @@ export class CodeView {
 
   /** @param {string} text complete lines */
   #append(text) {
-    if (!text.startsWith(this.#unfinished)) this.#dropUnfinished();
+    // Blank lines before the unfinished one are not counted yet.
+    if (!text.startsWith(this.#unfinished) || this.#unfinished.includes("\n")) this.#dropUnfinished();
     const from = this.#unfinished.length;
     this.#unfinished = "";
     for (let at = from; at < text.length; ) {
@@ -102,8 +103,8 @@ export class CodeView {
       this.#group.className = "md-lines";
       this.#code.append(this.#group);
     }
-    const [first, ...rest] = visibleText(text);
     const last = this.#group.lastChild;
+    const [first, ...rest] = visibleText(text, last instanceof Text ? last.data : "");
     if (first instanceof Text && last instanceof Text) last.appendData(first.data);
     else if (first) this.#group.append(first);
     this.#group.append(...rest);
@@ -130,7 +131,7 @@ export class CodeView {
         last.deleteData(last.length - length, length);
         return;
       }
-      length -= last instanceof Text ? last.length : 1;
+      length -= lengthOf(last);
       last.remove();
     }
     if (this.#group?.childNodes.length === 0) {
@@ -139,7 +140,7 @@ export class CodeView {
     }
   }
 
-  /** @param {import("./context.js").Words} words */
+  /** @param {import("./words.js").Words} words */
   #wrapButton(words) {
     const button = Object.assign(document.createElement("button"), {
       type: "button",
@@ -153,9 +154,14 @@ export class CodeView {
   }
 }
 
-/** The code as it is copied: without the characters that nobody sees. @param {Element} code */
+/**
+ * The code as it is copied: without the characters that nobody sees, and without the last line's end, with which a
+ * command would run as soon as it is pasted.
+ *
+ * @param {Element} code
+ */
 function sourceOf(code) {
   const copy = /** @type {Element} */ (code.cloneNode(true));
   for (const mark of copy.querySelectorAll(".md-invisible")) mark.remove();
-  return copy.textContent ?? "";
+  return (copy.textContent ?? "").replace(/\n$/, "");
 }

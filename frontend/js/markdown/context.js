@@ -7,15 +7,7 @@ import { Footnotes } from "./footnotes.js";
 /**
  * @typedef {import("./references.js").Definition} Definition
  * @typedef {import("./inline_view.js").InlineView} InlineView
- *
- * @typedef {object} Words
- * @property {string} copy
- * @property {string} copied
- * @property {string} copyTable
- * @property {string} wrap
- * @property {string} task what a checkbox in a list is called
- * @property {string} footnotes
- * @property {string} backToText
+ * @typedef {import("./words.js").Words} Words
  */
 
 export class RenderContext {
@@ -23,6 +15,10 @@ export class RenderContext {
   #definitions = new Map();
   /** Which leaves hold a label that is not defined yet. @type {Map<string, Set<InlineView>>} */
   #waiting = new Map();
+  /** Which leaves hold a label that was defined after they were drawn. @type {Set<InlineView>} */
+  #stale = new Set();
+  /** How many characters were written so far. */
+  written = 0;
   /** Set at the end of the text: what is not defined by now never will be. */
   #ended = false;
   isInsideLink = false;
@@ -40,7 +36,7 @@ export class RenderContext {
   }
 
   /**
-   * Define a label, in normal form; the first definition wins. The leaves that wait for it are drawn again.
+   * Define a label, in normal form; the first definition wins. The leaves that wait for it are to be drawn again.
    *
    * @param {string} label
    * @param {Definition} definition
@@ -48,18 +44,31 @@ export class RenderContext {
   define(label, definition) {
     if (this.#definitions.has(label)) return;
     this.#definitions.set(label, definition);
-    this.#redraw(label);
+    this.#outdate(label);
   }
 
   /** @param {string} label */
   defineFootnote(label) {
-    if (this.footnotes.define(label)) this.#redraw(`^${label}`);
+    if (this.footnotes.define(label)) this.#outdate(`^${label}`);
+  }
+
+  /**
+   * Call after drawing: draws again what waited for the new definitions. However many there were, a leaf is drawn once;
+   * and a long one not before so much was written that reading all of it again costs little beside that.
+   */
+  settle() {
+    for (const view of this.#stale) {
+      if (view.redraw(this.written)) this.#stale.delete(view);
+    }
+    this.footnotes.draw(this.written);
   }
 
   /** No more definitions come: a reference to a footnote that is not there is text. */
   end() {
     this.#ended = true;
-    for (const label of [...this.#waiting.keys()].filter((key) => key.startsWith("^"))) this.#redraw(label);
+    for (const label of [...this.#waiting.keys()].filter((key) => key.startsWith("^"))) this.#outdate(label);
+    this.written = Infinity;
+    this.settle();
     this.#waiting.clear();
   }
 
@@ -96,9 +105,8 @@ export class RenderContext {
   }
 
   /** @param {string} label */
-  #redraw(label) {
-    const views = this.#waiting.get(label) ?? [];
+  #outdate(label) {
+    for (const view of this.#waiting.get(label) ?? []) this.#stale.add(view);
     this.#waiting.delete(label);
-    for (const view of views) view.redraw();
   }
 }

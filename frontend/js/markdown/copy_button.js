@@ -1,4 +1,4 @@
-/** A button that copies, and says that it did. */
+/** A button that copies, and says that it did; where that is not possible it selects, so that the reader can. */
 
 import { copy } from "../clipboard.js";
 
@@ -6,18 +6,23 @@ import { copy } from "../clipboard.js";
 const SAID_MS = 2000;
 
 /**
+ * @template {Element} Source
+ * @param {import("./words.js").Words} words
  * @param {string} label
- * @param {string} done what it says when it has copied
- * @param {() => string} text called when it is pressed
+ * @param {Source} source what is selected when copying fails
+ * @param {(source: Source) => string} textOf what is copied of it
  */
-export function copyButton(label, done, text) {
+export function copyButton(words, label, source, textOf) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = label;
+  let timer = 0;
   button.addEventListener("click", async () => {
-    if (!(await copy(text()))) return;
-    button.textContent = done;
-    setTimeout(() => (button.textContent = label), SAID_MS);
+    const copied = await copy(textOf(source));
+    if (!copied) getSelection()?.selectAllChildren(source);
+    button.textContent = copied ? words.copied : words.copyFailed;
+    clearTimeout(timer);
+    timer = setTimeout(() => (button.textContent = label), SAID_MS);
   });
   return button;
 }

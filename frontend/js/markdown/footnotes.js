@@ -5,6 +5,9 @@
  */
 
 import { normalLabel } from "./references.js";
+import { keepSelection } from "./selection.js";
+
+const MARKS = "sup.md-footnote";
 
 export class Footnotes {
   #root;
@@ -20,10 +23,12 @@ export class Footnotes {
   /** @type {WeakMap<Element, string>} */
   #labels = new WeakMap();
   #changed = false;
+  /** How much must have been written before they are numbered once more. */
+  #nextDraw = 0;
 
   /**
    * @param {Element} root
-   * @param {import("./context.js").Words} words
+   * @param {import("./words.js").Words} words
    */
   constructor(root, words) {
     this.#root = root;
@@ -48,7 +53,7 @@ export class Footnotes {
   define(label) {
     if (this.#items.has(label)) return false;
     this.#items.set(label, this.#addItem());
-    this.#root.append(this.#section);
+    if (!this.#section.parentNode) this.#root.append(this.#section);
     return true;
   }
 
@@ -97,23 +102,50 @@ export class Footnotes {
     return mark;
   }
 
-  /** Call after drawing: numbers what is new, in the order of the text. */
-  draw() {
-    if (!this.#changed || this.#items.size === 0) return;
+  /**
+   * Call after drawing: numbers what is new, in the order of the text. The more footnotes there are, the more must have
+   * been written since the last time, so that all of it together costs little beside the text.
+   *
+   * @param {number} written how many characters of the text so far
+   */
+  draw(written) {
+    if (!this.#changed || this.#items.size === 0 || written < this.#nextDraw) return;
     this.#changed = false;
-    /** @type {Set<string>} */
-    const order = new Set();
-    for (const mark of this.#root.querySelectorAll("sup.md-footnote")) {
+    const numbers = this.#numbers();
+    const marks = this.#root.querySelectorAll(MARKS);
+    for (const mark of marks) {
       const label = this.#labels.get(mark) ?? "";
-      if (!this.#items.has(label)) continue;
-      order.add(label);
-      this.#number(mark, label, [...order].indexOf(label) + 1);
+      const number = numbers.get(label);
+      if (number) this.#number(mark, label, number);
     }
-    const labels = [...order, ...[...this.#items.keys()].filter((label) => !order.has(label))];
-    const items = labels.map((label) => /** @type {HTMLLIElement} */ (this.#items.get(label)));
-    [...items, ...this.#more].forEach((item, index) => {
-      if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
-    });
+    this.#nextDraw = written + marks.length + this.#items.size;
+    const items = [...numbers.keys()].map((label) => /** @type {HTMLLIElement} */ (this.#items.get(label)));
+    arrange(this.#list, [...items, ...this.#more]);
+  }
+
+  /**
+   * The number of each label, in their order: that of the text, then that of the footnotes' own texts, in which others may
+   * be referred to. Where the section has them now is of no account.
+   */
+  #numbers() {
+    /** @type {Map<string, number>} */
+    const numbers = new Map();
+    /** @type {string[]} */
+    const order = [];
+    const add = (/** @type {string} */ label) => {
+      if (numbers.has(label) || !this.#items.has(label)) return;
+      numbers.set(label, order.push(label));
+    };
+    const read = (/** @type {Iterable<Element>} */ marks) => {
+      for (const mark of marks) add(this.#labels.get(mark) ?? "");
+    };
+    read(this.#root.querySelectorAll(`.md-group ${MARKS}`));
+    let done = 0;
+    for (const label of this.#items.keys()) {
+      for (; done < order.length; done += 1) read(this.#items.get(order[done] ?? "")?.querySelectorAll(MARKS) ?? []);
+      add(label);
+    }
+    return numbers;
   }
 
   /**
@@ -158,4 +190,30 @@ export class Footnotes {
     item.append(back);
     item.focus();
   }
+}
+
+/**
+ * Put the items in order. One with the focus or a selection in it, which it would lose, stays where it is: the others move.
+ *
+ * @param {Element} list
+ * @param {Element[]} items all that are in it
+ */
+function arrange(list, items) {
+  let place = list.firstElementChild;
+  /** @param {Element} item */
+  const isThere = (item) => item === place && ((place = item.nextElementSibling), true);
+  const first = items.findIndex((item) => !isThere(item));
+  if (first < 0) return;
+  const { activeElement } = document;
+  const anchor = document.getSelection()?.anchorNode ?? null;
+  const used = items.find((item) => item.contains(activeElement)) ?? items.find((item) => item.contains(anchor));
+  keepSelection(() => {
+    for (const item of items.slice(first)) {
+      for (let next; item === used && place && place !== item; place = next) {
+        next = place.nextElementSibling;
+        list.append(place);
+      }
+      if (!isThere(item)) list.insertBefore(item, place);
+    }
+  });
 }

@@ -21,7 +21,9 @@ const LONGEST_LINE = 2000;
 const DEEPEST = 50;
 
 /** @type {TokenClass[]} */
-const CLASSES = ["comment", "string", "number", "keyword", "constant", "function", "type", "property", "tag"];
+const CLASSES = [
+  "comment", "string", "number", "keyword", "constant", "function", "type", "property", "tag", "inserted", "deleted",
+];
 
 /**
  * @typedef {object} Mode

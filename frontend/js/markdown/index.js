@@ -13,6 +13,7 @@
 import { DocumentView } from "./block_views.js";
 import { BlockParser } from "./blocks.js";
 import { RenderContext } from "./context.js";
+import { ENGLISH } from "./words.js";
 
 /**
  * How long a drawing stays before the next: 1 ms for each character that it added, within these limits. Reading the text
@@ -22,23 +23,12 @@ import { RenderContext } from "./context.js";
 const SHORTEST_MS = 40;
 const LONGEST_MS = 150;
 
-/** @type {import("./context.js").Words} */
-const ENGLISH = {
-  copy: "Copy",
-  copied: "Copied",
-  copyTable: "Copy table",
-  wrap: "Wrap lines",
-  task: "Task",
-  footnotes: "Footnotes",
-  backToText: "Back to the text",
-};
-
 /**
  * Show what is written in an element, drawing at most once per animation frame.
  *
  * @param {Element} root empty; it belongs to the renderer from now on
  * @param {object} [options]
- * @param {import("./context.js").Words} [options.words] what its buttons say
+ * @param {import("./words.js").Words} [options.words] what its buttons say
  * @param {boolean} [options.autolinks] whether an address in plain text becomes a link, as in GFM but not in CommonMark
  * @returns {{write(text: string): void, end(): void}} `end` draws the rest at once; nothing may be written after it
  */
@@ -66,7 +56,7 @@ class Renderer {
 
   /**
    * @param {Element} root
-   * @param {{words: import("./context.js").Words, autolinks: boolean}} options
+   * @param {{words: import("./words.js").Words, autolinks: boolean}} options
    */
   constructor(root, options) {
     this.#context = new RenderContext(root, options);
@@ -78,6 +68,7 @@ class Renderer {
   write(text) {
     if (this.#ended) throw new Error("the text has ended");
     this.#written += text;
+    this.#context.written += text.length;
     if (!this.#isScheduled) this.#schedule();
   }
 
@@ -103,7 +94,6 @@ class Renderer {
     this.#view.finish(this.#parser.root);
     this.#view.draw(this.#parser.root);
     this.#context.end();
-    this.#context.footnotes.draw();
   }
 
   #draw() {
@@ -116,7 +106,7 @@ class Renderer {
     const unfinished = this.#line.replace(/[\ud800-\udbff\r]$/, "");
     this.#parser.withUnfinished(unfinished, () => this.#view.draw(this.#parser.root));
     this.#markEnd(this.#view.end);
-    this.#context.footnotes.draw();
+    this.#context.settle();
   }
 
   /** Mark where a style sheet may put a caret: to find the place itself would cost it more. @param {Element | null} end */

@@ -32,6 +32,9 @@ export class InlineView {
   #settled = { source: 0, nodes: 0, text: 0 };
   /** How long a source must be to be read again: longer, the more there is to read again. */
   #nextLength = 0;
+  #isOpen = true;
+  /** How much must have been written before the whole source is read once more. */
+  #nextRedraw = 0;
   #isRemoved = false;
 
   /**
@@ -57,6 +60,7 @@ export class InlineView {
     if (!source.startsWith(this.#source.slice(0, this.#settled.source))) this.#unsettle();
     if (open && source.length < this.#nextLength && source.length >= this.#source.length) return;
     this.#source = source;
+    this.#isOpen = open;
     const from = this.#settled.source;
     const { nodes, settled } = parseInlines(source.slice(from), this.#context.inline(this), open);
     if (from === 0 && task !== null) nodes.unshift({ type: "checkbox", checked: task });
@@ -68,13 +72,21 @@ export class InlineView {
     else this.#nextLength = source.length + rest / 16;
   }
 
-  /** Read the whole source again: a label in it means something else now. */
-  redraw() {
-    if (this.#isRemoved) return;
+  /**
+   * Read the whole source again: a label in it means something else now. Returns whether that is done; else it is too
+   * early, for the longer the source is, the more must have been written since the last time.
+   *
+   * @param {number} written how many characters of the whole text so far
+   */
+  redraw(written) {
+    if (this.#isRemoved) return true;
+    if (written < this.#nextRedraw) return false;
+    this.#nextRedraw = written + this.#source.length / 4;
     this.#unsettle();
     const [first] = this.#drawn;
     const task = first?.key === "checkbox" ? /** @type {HTMLInputElement} */ (first.node).checked : null;
-    this.draw(this.#source, { open: false, task });
+    this.draw(this.#source, { open: this.#isOpen, task });
+    return true;
   }
 
   /** Take all nodes away for good. */
@@ -221,7 +233,7 @@ function update(drawn, node, context) {
       break;
     case "maths-source":
     case "code":
-      if (drawn.text !== node.text) drawCode(element, drawn.text, node.text);
+      if (drawn.text !== node.text) drawCode(element, node.text);
       break;
     case "checkbox":
       element.toggleAttribute("checked", node.checked);
@@ -271,55 +283,66 @@ function setText(node, have, want) {
 }
 
 /**
- * @param {HTMLElement} element
- * @param {string} have
- * @param {string} want
+ * Let an element hold this code only. What it holds is kept as far as it is the same, or text that grew.
+ *
+ * @param {Element} element
+ * @param {string} code
  */
-function drawCode(element, have, want) {
-  const made = visibleText(want);
-  const [only] = element.childNodes;
-  if (made.length === 1 && only instanceof Text && element.childNodes.length === 1) setText(only, have, want);
-  else element.replaceChildren(...made);
+function drawCode(element, code) {
+  const wanted = visibleText(code);
+  wanted.forEach((node, index) => {
+    const have = element.childNodes[index];
+    if (have instanceof Text && node instanceof Text) setText(have, have.data, node.data);
+    else if (!have) element.append(node);
+    else if (!have.isEqualNode(node)) have.replaceWith(node);
+  });
+  while (element.childNodes.length > wanted.length) element.lastChild?.remove();
 }
 
 /**
- * @param {HTMLElement} element
+ * @param {Element} element
  * @param {import("./inlines.js").LinkNode} node
  */
 function updateLink(element, node) {
-  const link = node.href === null ? null : safeLink(node.href);
-  if (link) pointTo(element, link);
-  if (link && node.title !== null) element.title = node.title;
-}
-
-/**
- * @param {HTMLElement} element
- * @param {{href: string, host: string}} link
- */
-function pointTo(element, link) {
-  setAttribute(element, "href", link.href);
-  setAttribute(element, "target", "_blank");
-  setAttribute(element, "rel", "noopener noreferrer");
-  setAttribute(element, "data-host", link.host);
-}
-
-/** @param {Element} element @param {string} name @param {string} value */
-function setAttribute(element, name, value) {
-  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  pointTo(element, node.href === null ? null : safeLink(node.href), node.title);
 }
 
 /**
  * A picture is never loaded by itself: its address may carry away what was said here. A click opens it; within a link
  * it is the link that opens.
  *
- * @param {HTMLElement} element
+ * @param {Element} element
  * @param {import("./inlines.js").ImageNode} node
  */
 function updateImage(element, node) {
   showText(element, node.text);
   const link = node.href === null ? null : safeLink(node.href);
-  if (!link) return;
-  setAttribute(element, "data-src", link.href);
-  if (element.localName === "a") pointTo(element, link);
-  if (node.title !== null) element.title = node.title;
+  setAttribute(element, "data-src", link?.href);
+  if (element.localName === "a") pointTo(element, link, node.title);
+  else setAttribute(element, "title", link && node.title);
+}
+
+/**
+ * Let it lead there; or nowhere, as long as that has not arrived.
+ *
+ * @param {Element} element
+ * @param {{href: string, host: string} | null} link
+ * @param {string | null} title
+ */
+function pointTo(element, link, title) {
+  setAttribute(element, "href", link?.href);
+  setAttribute(element, "target", link && "_blank");
+  setAttribute(element, "rel", link && "noopener noreferrer");
+  setAttribute(element, "data-host", link?.host);
+  setAttribute(element, "title", link && title);
+}
+
+/**
+ * @param {Element} element
+ * @param {string} name
+ * @param {string | null | undefined} value none: it must not have one
+ */
+function setAttribute(element, name, value) {
+  if (value === null || value === undefined) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }

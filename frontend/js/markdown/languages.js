@@ -13,7 +13,8 @@
  * the screen costs the browser some microseconds whenever the page changes.
  */
 
-/** @typedef {"comment" | "string" | "number" | "keyword" | "constant" | "function" | "type" | "property" | "tag"} TokenClass */
+/** @typedef {"comment" | "string" | "number" | "keyword" | "constant" | "function" | "type" | "property" | "tag"
+ *   | "inserted" | "deleted"} TokenClass */
 /** @typedef {[TokenClass | "word" | "", RegExp, string?]} Rule */
 /** @typedef {{fill?: TokenClass, rules: Rule[]}} ModeTable */
 /**
@@ -410,7 +411,7 @@ const toml = {
 /** @type {LanguageTable} */
 const diff = {
   words: {},
-  modes: { main: { rules: [["comment", /^(?:@@|diff |index |---|\+\+\+).*/], ["string", /^\+.*/], ["keyword", /^-.*/]] } },
+  modes: { main: { rules: [["comment", /^(?:@@|diff |index |---|\+\+\+).*/], ["inserted", /^\+.*/], ["deleted", /^-.*/]] } },
 };
 
 /** By name in lower case, aliases behind it. @type {[LanguageTable, string][]} */

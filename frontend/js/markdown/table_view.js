@@ -27,7 +27,7 @@ export class TableView {
     scrollIfWide(this.#table);
     this.#table.append(this.#head);
     this.element.className = "md-table";
-    this.element.append(scroller, copyButton(words.copyTable, words.copied, () => separatedByTabs(this.#table)));
+    this.element.append(scroller, copyButton(words, words.copyTable, this.#table, separatedByTabs));
   }
 
   /** @param {import("./block.js").Block} block */
@@ -105,8 +105,11 @@ export class TableView {
   }
 }
 
-/** The table's text for a spreadsheet. @param {HTMLTableElement} table */
+/** The table's text for a spreadsheet, without the characters that nobody sees. @param {HTMLTableElement} table */
 function separatedByTabs(table) {
-  const rows = [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.replace(/\s+/g, " ").trim()));
+  const copy = /** @type {HTMLTableElement} */ (table.cloneNode(true));
+  for (const other of copy.querySelectorAll(".md-invisible, annotation")) other.remove();
+  for (const lineBreak of copy.querySelectorAll("br")) lineBreak.replaceWith(" ");
+  const rows = [...copy.rows].map((row) => [...row.cells].map((cell) => cell.textContent.replace(/\s+/g, " ").trim()));
   return rows.map((row) => row.join("\t")).join("\n");
 }

@@ -41,6 +41,7 @@ export const storage = {
 export const markdown = {
   copy: "نسخ",
   copied: "تم النسخ",
+  copyFailed: "لم يُنسخ، لكنه محدَّد",
   copyTable: "نسخ الجدول",
   wrap: "لفّ الأسطر",
   task: "مهمّة",

@@ -5,6 +5,9 @@
  * @typedef {import("../sse.js").Connection} Connection
  */
 
+/** What the Markdown renderer's buttons say. */
+export { ENGLISH as markdown } from "../markdown/words.js";
+
 export const language = /** @type {string} */ ("en");
 export const direction = /** @type {string} */ ("ltr");
 
@@ -39,17 +42,6 @@ export const themes = {
 export const storage = {
   unreadable: "The saved conversation could not be read.",
   full: "The browser has no room to save this conversation: a reload would lose its newest part.",
-};
-
-/** The names of the Markdown renderer's buttons. */
-export const markdown = {
-  copy: "Copy",
-  copied: "Copied",
-  copyTable: "Copy table",
-  wrap: "Wrap lines",
-  task: "Task",
-  footnotes: "Footnotes",
-  backToText: "Back to the text",
 };
 
 /** What stands in and around the messages. */
