@@ -559,8 +559,11 @@ class Parser {
   /** Take the rules above a row; return whether there are any. */
   #rules() {
     let any = false;
-    while (this.skip("\\hline")) any = true;
-    return any;
+    for (;;) {
+      if (this.skip("\\cline")) this.raw();
+      else if (!this.skip("\\hline")) return any;
+      any = true;
+    }
   }
 
   /** Take the space that `\\[4pt]` asks for. */
@@ -604,9 +607,13 @@ class Parser {
     let table = ENVIRONMENTS.get(name.replace(/\*$/, ""));
     if (!table) throw new NotUnderstood();
     if (/array$/.test(name)) table = { ...table, columns: this.#columns() };
+    if (/matrix\*$/.test(name) && this.skip("[")) {
+      table = { ...table, columns: [SIDES[this.next()] ?? ""] };
+      this.expect("]");
+    }
     if (/^alignat|^alignedat/.test(name)) this.raw();
     const rows = this.rows("\\end", table.kind === "md-aligned");
-    if (this.raw() !== name) throw new NotUnderstood();
+    if (!this.isCut() && this.raw() !== name) throw new NotUnderstood();
     return atom(this.table(rows, table));
   }
 
@@ -658,7 +665,11 @@ const ALPHABETS = commands({
   mathcal: "script",
   mathscr: "script",
   mathfrak: "fraktur",
+  bold: "bold",
+  frak: "fraktur",
   mathbb: "double",
+  mathbbm: "double",
+  Bbb: "double",
   mathds: "double",
   mathsf: "sans",
   mathtt: "mono",
@@ -877,6 +888,16 @@ const bigDelimiter = (minsize, side) => (parser) => {
  */
 const wrapped = (name, attributes) => (parser) => atom(element(name, [parser.argument()], attributes));
 
+/**
+ * @param {string} open
+ * @param {string} close
+ * @returns {Command}
+ */
+const between = (open, close) => (parser) => {
+  const inside = [...delimiters(open, { form: "prefix" }), parser.argument(), ...delimiters(close, { form: "postfix" })];
+  return atom(element("mrow", inside), "close");
+};
+
 /** @type {Map<string, Command>} */
 const COMMANDS = commands(
   /** @type {Record<string, Command>} */ ({
@@ -927,10 +948,18 @@ const COMMANDS = commands(
     boxed: wrapped("mrow", { class: "md-boxed" }),
     cancel: wrapped("mrow", { class: "md-cancel" }),
     bcancel: wrapped("mrow", { class: "md-cancel" }),
+    xcancel: wrapped("mrow", { class: "md-cancel" }),
+    cancelto: (parser) => {
+      const value = parser.inScript(() => parser.argument());
+      return atom(element("msup", [element("mrow", [parser.argument()], { class: "md-cancel" }), value]));
+    },
+    bra: between("⟨", "|"),
+    ket: between("|", "⟩"),
+    braket: between("⟨", "⟩"),
+    abs: between("|", "|"),
+    norm: between("‖", "‖"),
     phantom: wrapped("mphantom"),
-    mathrel: wrapped("mrow"),
-    mathbin: wrapped("mrow"),
-    mathord: wrapped("mrow"),
+    vphantom: (parser) => atom(element("mpadded", [element("mphantom", [parser.argument()])], { width: "0" })),
     tag: (parser) => {
       const bare = parser.skip("*");
       const text = parser.text();
@@ -954,10 +983,14 @@ const COMMANDS = commands(
 );
 
 for (const name of ["color", "label"]) COMMANDS.set(`\\${name}`, (parser) => void parser.raw());
-for (const name of ["nonumber", "notag", "allowbreak", "nobreak", "strut", "mathstrut"]) {
-  COMMANDS.set(`\\${name}`, () => undefined);
+const UNSEEN = "nonumber notag allowbreak nobreak strut mathstrut tiny small normalsize large Large LARGE huge Huge";
+for (const name of UNSEEN.split(" ")) COMMANDS.set(`\\${name}`, () => undefined);
+for (const name of ["rel", "bin", "ord", "open", "close", "punct", "inner"]) {
+  COMMANDS.set(`\\math${name}`, wrapped("mrow"));
 }
+COMMANDS.set("\\smash", wrapped("mrow"));
 COMMANDS.set("\\cfrac", /** @type {Command} */ (COMMANDS.get("\\dfrac")));
+COMMANDS.set("\\nicefrac", /** @type {Command} */ (COMMANDS.get("\\tfrac")));
 for (const [name, em] of SPACES) COMMANDS.set(name, () => atom(space(`${em}em`), ""));
 for (const [name, style] of TEXT_STYLES) COMMANDS.set(name, (parser) => atom(row(parser.text(style))));
 for (const [name, alphabet] of ALPHABETS) {
