@@ -104,6 +104,7 @@ gives("\\hat x", "mover(x ^[stretchy=false])[accent=true]");
 gives("\\overline{AB}", "mover((A B) ‾[stretchy=true])[accent=true class=md-overline]");
 gives("\\underbrace{x}_n", "munder(munder(x ⏟[stretchy=true])[accentunder=true] n)");
 gives("a\\overset!=b", "(a mover(= ![lspace=0 rspace=0]) b)");
+gives("\\overset{ab}=", "mover(= (mspace()[width=0.4em] (a b) mspace()[width=0.4em]))");
 gives("\\xrightarrow{f}", "mover(→[stretchy=true] (mspace()[width=0.4em] f mspace()[width=0.4em]))");
 gives("\\not= \\not\\in", "≠∉");
 gives("a\\pmod n", "(a (mspace()[width=0.5em] ([stretchy=false] mod mspace()[width=0.3333em] n )[stretchy=false]))");

@@ -889,6 +889,9 @@ function operator(text, limits) {
   return { node: element("mo", [text], { movablelimits: "true", lspace: "0", rspace: "0" }), kind: "op", limits };
 }
 
+/** @param {Element} label above or below what is to be wider than it */
+const padded = (label) => element("mrow", [space("0.4em"), label, space("0.4em")]);
+
 /**
  * Put a mark on an operator's or another thing's head or feet; it keeps the class of what carries it.
  *
@@ -902,7 +905,9 @@ const stacked = (name) => (parser) => {
   for (const node of moving) node.setAttribute("movablelimits", "false");
   const word = base.localName === "mi" && (base.textContent ?? "").length > 1;
   const kind = moving.length || word ? "op" : base.localName === "mo" ? "rel" : "ord";
-  return atom(element(name, [base, mark]), kind);
+  // The space beside a relation is below its mark.
+  const isWide = kind === "rel" && (mark.textContent ?? "").length > 1;
+  return atom(element(name, [base, isWide ? padded(mark) : mark]), kind);
 };
 
 /**
@@ -912,7 +917,7 @@ const stacked = (name) => (parser) => {
 const labelledArrow = (character) => (parser) => {
   const below = parser.option();
   const above = parser.inScript(() => parser.argument());
-  const [under, over] = [below, above].map((label) => label && element("mrow", [space("0.4em"), label, space("0.4em")]));
+  const [under, over] = [below, above].map((label) => label && padded(label));
   const arrow = element("mo", [character], { stretchy: "true" });
   if (!under) return atom(element("mover", [arrow, over ?? ""]), "rel");
   return atom(element("munderover", [arrow, under, over ?? ""]), "rel");
