@@ -60,6 +60,17 @@ const WITHOUT_FLICKER = [
   "> quote",
   "> quote\n> of **two** lines\n\nafter it",
   "$x$ and $y$",
+  "\\(x^2\\) and so on",
+  "$ABC$ and $2x$ and $1$",
+  "so \\[x = 1\\] follows",
+  "\\[\nx\n\\]",
+  "$$\na + b\n$$",
+  "\\begin{align*}\na &= b\\\\\n&= c\n\\end{align*}",
+  "$\\frac{a}{b}$ and \\(\\text{if } x \\in \\{1, 2\\}\\)",
+  "it costs $5 or $6",
+  "from $10 to $20, or US$30",
+  "$100k–$200k",
+  "$HOME and $PATH",
   "&amp; entity",
   "an entity &copy; within",
   "\\* escaped",
@@ -100,6 +111,12 @@ const OPTIMISTIC = [
   ["**bold and *bo", "p > strong > em", "bo"],
   ["~~go", "p > del", "go"],
   ["`co", "p > code", "co"],
+  ["$x + 1", "p > math mn", "1"],
+  ["\\(\\frac{a", "p > math mfrac", "a"],
+  ["so \\[x", "p > math[display] mi", "x"],
+  ["\\[\nx", ".md-math > math mi", "x"],
+  ["$$\n\\left(x", ".md-math > math mi", "x"],
+  ["\\begin{gather}\nx", ".md-math > math mi", "x"],
   ["[te", "p", "te"],
   ["[text](https://exam", "p", "text"],
   ["## He", "h2", "He"],
@@ -145,7 +162,8 @@ function changesBehind(text, elementsOf) {
     root,
     drawn() {
       for (const record of observer.takeRecords()) {
-        removed += record.removedNodes.length;
+        // An open formula is made anew each time.
+        removed += [...record.removedNodes].filter((node) => !(node instanceof MathMLElement)).length;
         for (const element of finished) if (concerns(record, element)) touched.add(element);
       }
       finished = elementsOf(root).slice(0, -2);

@@ -133,7 +133,8 @@ const FRAGMENTS = [
   ...["- [ ] ", "- [x] ", "| a | b |\n|---|:-:|\n", "|", "|---|\n", "===", "```js\n", "~~~\n", "\\begin{matrix}"],
   ...["<b>", "</b>", "<br>", "<!--", "-->", "<div>\n", "<?", "&amp;", "&#x41;", "&"],
   ...["http://a.b", "www.a.b/c", "a@b.c", "/url", '"title"', "a", "b", "foo", "bar baz", "word ", "é", "字", "😀"],
-  ...["\u200b", "\u00a0", "\0", "x^2", "\\frac{a}{b}"],
+  ...["\u200b", "\u00a0", "\0", "x^2", "\\frac{a}{b}", "\\(", "\\)", "\\[", "\\]", "\n\\[\n", "\n\\]\n"],
+  ...["\\begin{align*}\n", "\\end{align*}\n", "\\text{if ", "$HOME", "$5", "\\\\"],
 ];
 
 test("the DOM of random texts is the same character by character as it is at once", () => {

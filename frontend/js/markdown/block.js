@@ -19,6 +19,7 @@ export class Block {
   /** Of an item's first paragraph: its checkbox, checked or not. @type {boolean | null} */ task = null;
   /** The first word after a fence. A footnote's label. */ label = "";
   /** Of a table: each column's alignment. @type {("left" | "center" | "right" | null)[]} */ columns = [];
+  /** Of maths: what ends it. */ closing = "";
   /** Of code and maths: whether it ended with its own marks. */ complete = false;
 
   /**

@@ -7,8 +7,9 @@
  */
 
 import { CodeView } from "./code_view.js";
+import { FormulaView } from "./formula_view.js";
+import { formulaOf } from "./formulas.js";
 import { InlineView, showText } from "./inline_view.js";
-import { mathElement } from "./maths.js";
 import { keepSelection } from "./selection.js";
 import { TableView } from "./table_view.js";
 
@@ -391,10 +392,11 @@ class HtmlView {
   }
 }
 
-/** A formula on lines of its own: its source until it is complete. */
+/** A formula on lines of its own. */
 class MathsView {
   key = "maths";
   element = document.createElement("div");
+  #formula = new FormulaView(true);
 
   constructor() {
     this.element.className = "md-math";
@@ -404,25 +406,15 @@ class MathsView {
 
   /** @param {Block} block */
   draw(block) {
-    const source = block.text.replace(/^\$\$/, "").replace(/\$\$\s*$/, "").trim();
-    const maths = block.complete ? mathElement(source, true) : null;
-    if (maths) this.element.replaceChildren(maths);
-    else this.#showSource(source);
+    const source = formulaOf(block);
+    if (source === "" && !block.complete) return;
+    const shown = this.#formula.draw(source, !block.complete);
+    if (shown && shown !== this.element.firstChild) this.element.replaceChildren(shown);
   }
 
   /** @param {Block} block */
   finish(block) {
     this.draw(block);
-  }
-
-  /** @param {string} source */
-  #showSource(source) {
-    let code = this.element.querySelector("code");
-    if (!code) {
-      code = Object.assign(document.createElement("code"), { className: "md-maths-source" });
-      this.element.replaceChildren(code);
-    }
-    showText(code, source);
   }
 }
 

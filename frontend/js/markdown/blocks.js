@@ -2,11 +2,12 @@
  * The block structure of Markdown, line by line.
  *
  * Follows the algorithm of CommonMark 0.31.2's appendix ("phase 1: block structure") with GFM's tables and task lists,
- * footnotes and `$$` blocks. A complete line changes the tree for good and costs as much as the line is long. The
+ * footnotes and formulas. A complete line changes the tree for good and costs as much as the line is long. The
  * unfinished last line is tried: what it changed is undone when more of it has arrived.
  */
 
 import { Block } from "./block.js";
+import { endsFormula, formulaBlock } from "./formulas.js";
 import { Line } from "./line.js";
 import { normalLabel, scanDefinition } from "./references.js";
 import { alignment, cells } from "./table_rows.js";
@@ -17,7 +18,7 @@ const MAX_DEPTH = 64;
 /** How wide a table may be: browsers take seconds for thousands of columns. */
 const MAX_COLUMNS = 100;
 
-const MAY_START = /[#`~*+_=<>0-9|:$[-]/;
+const MAY_START = /[#`~*+_=<>0-9|:$\\[-]/;
 const HEADING = /#{1,6}(?=[ \t]|$)/y;
 const FENCE = /`{3,}(?=[^`]*$)|~{3,}/y;
 const CLOSING_FENCE = /(`{3,}|~{3,})[ \t]*$/y;
@@ -27,7 +28,6 @@ const BULLET = /[*+-](?=[ \t]|$)/y;
 const NUMBER = /(\d{1,9})([.)])(?=[ \t]|$)/y;
 const DELIMITER_ROW = /(?=.*[|:])\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/y;
 const FOOTNOTE = /\[\^([^\s[\]^]+)\]:[ \t]*/y;
-const MATHS = /\$\$(?!\$)/y;
 const TASK = /^\[([ xX])\](?=[ \t]+\S)/;
 
 const HTML_STARTS = [
@@ -116,9 +116,9 @@ export class BlockParser {
   #undecided(text) {
     if (text.trim() === "") return true;
     const tip = this.#tip;
-    if (tip.isFence || tip.kind === "maths") return /^[\s>]*(?:`+|~+|\$)\s*$/.test(text);
+    if (tip.isFence || tip.kind === "maths") return /^[\s>]*(?:`+|~+|\$|\\)\s*$/.test(text);
     const rest = text.replace(/^(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*/, "");
-    return /^(?:#{1,6}|(?:[-+*_=][ \t]*)+|\d{1,9}[.)]?|`+|~+|\[[ xX]?\]?[ \t]*|\[\^[^\]\s]*\]?|[|:-][\s:|-]*|<|\$+)?$/.test(rest);
+    return /^(?:#{1,6}|(?:[-+*_=][ \t]*)+|\d{1,9}[.)]?|`+|~+|\[[ xX]?\]?[ \t]*|\[\^[^\]\s]*\]?|[|:-][\s:|-]*|<|\$+|\\(?:\[|[a-z]*(?:\{[a-zA-Z]*\*?)?))?$/.test(rest);
   }
 
   /** Take an open paragraph for what it will most likely become: nothing but definitions, or a table's head. */
@@ -292,17 +292,11 @@ export class BlockParser {
 
   /** @param {Line} line */
   #beginMaths(line) {
-    if (!line.match(MATHS)) return null;
-    const text = line.rest;
-    const end = text.indexOf("$$", 2);
-    // Text after it, or none in it: the paragraph's own affair.
-    if (end >= 0 && (text.slice(end + 2).trim() !== "" || text.slice(2, end).trim() === "")) return null;
-    const maths = this.#begin("maths");
-    maths.text = text;
-    if (end >= 0) {
-      maths.complete = true;
-      this.#close(maths, this.#line);
-    }
+    const found = formulaBlock(line.rest);
+    if (!found) return null;
+    const maths = Object.assign(this.#begin("maths"), found);
+    maths.text = line.rest;
+    if (found.complete) this.#close(maths, this.#line);
     return /** @type {const} */ ("complete");
   }
 
@@ -438,11 +432,9 @@ export class BlockParser {
         if (HTML_ENDS[Number(leaf.marker) - 1]?.test(line.text)) this.#close(leaf, this.#line);
         return;
       case "maths":
+        leaf.complete = endsFormula(leaf, line.text);
         leaf.text += "\n" + line.text.slice(line.at);
-        if (/\$\$[ \t]*$/.test(line.text)) {
-          leaf.complete = true;
-          this.#close(leaf, this.#line);
-        }
+        if (leaf.complete) this.#close(leaf, this.#line);
         return;
       case "table":
         leaf.children.push(row(line.rest, this.#line));

@@ -4,7 +4,7 @@
  */
 
 import { safeLink } from "./links.js";
-import { mathElement } from "./maths.js";
+import { FormulaView } from "./formula_view.js";
 import { parseInlines } from "./inlines.js";
 import { visibleText } from "./invisible.js";
 
@@ -16,6 +16,7 @@ import { visibleText } from "./invisible.js";
  * @property {ChildNode} node
  * @property {Drawn[]} children
  * @property {string} text
+ * @property {FormulaView} [formula]
  */
 
 /** From this length on, the beginning of an open text is settled as soon as that is possible. */
@@ -159,7 +160,7 @@ function reconcile(parent, drawn, from, nodes, before, context) {
 function keyOf(node) {
   switch (node.type) {
     case "maths":
-      return `maths ${node.display} ${node.text}`;
+      return `maths ${node.display}`;
     case "footnote":
       return `footnote ${node.label}`;
     default:
@@ -167,7 +168,7 @@ function keyOf(node) {
   }
 }
 
-const TAGS = { emphasis: "em", strong: "strong", deleted: "del", code: "code", "maths-source": "code", break: "br" };
+const TAGS = { emphasis: "em", strong: "strong", deleted: "del", code: "code", break: "br" };
 
 /**
  * @param {Inline} node
@@ -178,6 +179,7 @@ const TAGS = { emphasis: "em", strong: "strong", deleted: "del", code: "code", "
 function create(node, key, context) {
   /** @type {Drawn} */
   const drawn = { key, node: elementFor(node, context), children: [], text: "" };
+  if (node.type === "maths") drawn.formula = new FormulaView(node.display);
   update(drawn, node, context);
   return drawn;
 }
@@ -192,9 +194,7 @@ function elementFor(node, context) {
     case "text":
       return new Text();
     case "maths":
-      return mathElement(node.text, node.display) ?? codeElement(node.text);
-    case "maths-source":
-      return codeElement("");
+      return document.createComment("");
     case "footnote":
       return context.footnotes.reference(node.label);
     case "checkbox":
@@ -212,14 +212,6 @@ function elementFor(node, context) {
   }
 }
 
-/** @param {string} source */
-function codeElement(source) {
-  const element = document.createElement("code");
-  element.className = "md-maths-source";
-  element.textContent = source;
-  return element;
-}
-
 /**
  * @param {Drawn} drawn
  * @param {Inline} node
@@ -231,7 +223,9 @@ function update(drawn, node, context) {
     case "text":
       setText(/** @type {Text} */ (drawn.node), drawn.text, node.text);
       break;
-    case "maths-source":
+    case "maths":
+      drawFormula(drawn, node);
+      break;
     case "code":
       if (drawn.text !== node.text) drawCode(element, node.text);
       break;
@@ -280,6 +274,17 @@ function setText(node, have, want) {
   let same = 0;
   while (same < have.length && have[same] === want[same]) same += 1;
   node.replaceData(same, have.length - same, want.slice(same));
+}
+
+/**
+ * @param {Drawn} drawn
+ * @param {import("./inlines.js").MathsNode} node
+ */
+function drawFormula(drawn, node) {
+  const shown = drawn.formula?.draw(node.text, node.open);
+  if (!shown || shown === drawn.node) return;
+  drawn.node.replaceWith(shown);
+  drawn.node = shown;
 }
 
 /**

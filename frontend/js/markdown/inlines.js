@@ -8,6 +8,7 @@
 
 import { withAutolinks } from "./autolinks.js";
 import { REFERENCE, decodeReference } from "./entities.js";
+import { formulaEnd, guessFormula } from "./formulas.js";
 import { safeLink } from "./links.js";
 import { match, normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } from "./references.js";
 
@@ -18,8 +19,8 @@ import { match, normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } 
  * @typedef {{type: "link", href: string | null, title: string | null, children: Inline[]}} LinkNode `href` is null as
  *   long as it has not arrived
  * @typedef {{type: "image", href: string | null, title: string | null, text: string}} ImageNode
- * @typedef {{type: "code" | "maths-source", text: string}} CodeNode
- * @typedef {{type: "maths", text: string, display: boolean}} MathsNode
+ * @typedef {{type: "code", text: string}} CodeNode
+ * @typedef {{type: "maths", text: string, display: boolean, open: boolean}} MathsNode `open` if it has no end yet
  * @typedef {{type: "footnote", label: string}} FootnoteNode
  * @typedef {{type: "checkbox", checked: boolean}} CheckboxNode
  * @typedef {TextNode | SpanNode | LinkNode | ImageNode | CodeNode | MathsNode | FootnoteNode | CheckboxNode
@@ -62,8 +63,8 @@ const TAG = new RegExp(
 const LINE_BREAK_TAG = /^<br\s*\/?>$/i;
 /** Text whose meaning the next character decides. */
 const UNDECIDED_END =
-  /(?:!?\[)?(?:\\?[*_~`]+|\\|&#?\w{0,31}|\^|<(?:[a-z][\w+.@-]{0,31})?|\$+)?$|!$/i;
-/** How long what looks like a link's text or a formula may go on without an end, before it is taken for plain text. */
+  /(?:[!\\]?\[)?(?:\\?[*_~`]+|\\|&#?\w{0,31}|\^|<(?:[a-z][\w+.@-]{0,31})?|\$+)?$|!$/i;
+/** How long what looks like a link's text may go on without an end, before it is taken for plain text. */
 const MAX_PENDING = 120;
 
 /**
@@ -232,6 +233,8 @@ class InlineParser {
     if (next === "\n") {
       this.#append({ type: "break" });
       this.#newLine(2);
+    } else if (next === "(" || next === "[") {
+      if (!this.#formula(`\\${next}`)) this.#decoded(next, 2);
     } else if (next !== undefined && ESCAPABLE.test(next)) this.#decoded(next, 2);
     else this.#literal(1);
   }
@@ -281,37 +284,27 @@ class InlineParser {
   }
 
   #maths() {
-    const display = this.#text.startsWith("$$", this.#at);
-    const marks = display ? 2 : 1;
-    const start = this.#at + marks;
-    const end = display ? this.#text.indexOf("$$", start) : this.#formulaEnd(start);
-    if (end > start && this.#text.slice(start, end).trim() !== "") {
-      this.#append({ type: "maths", text: this.#text.slice(start, end).trim(), display });
-      this.#at = end + marks;
-      return;
-    }
-    if (end < 0) this.#unsettled = Math.min(this.#unsettled, this.#at);
-    const rest = this.#text.slice(start, start + MAX_PENDING + 1);
-    const pending = this.#open && end < 0 && rest.length <= MAX_PENDING && /^[^\s\d$]/.test(rest) && !/[.!?] /.test(rest);
-    if (!pending) return void this.#literal(marks);
-    this.#append({ type: "maths-source", text: rest });
-    this.#at = this.#text.length;
+    const mark = this.#text.startsWith("$$", this.#at) ? "$$" : "$";
+    if (!this.#formula(mark)) this.#literal(mark.length);
   }
 
   /**
-   * Where an inline formula ends, or -1. As in Pandoc: no space inside of either `$`, no digit after the last, which
-   * keeps "$5 or $6" text.
+   * Take the formula that begins here, if it is one.
    *
-   * @param {number} start
+   * @param {import("./formulas.js").Mark} mark that it begins with
    */
-  #formulaEnd(start) {
-    if (/[\s$]/.test(this.#text[start] ?? " ")) return start;
-    for (let end = this.#text.indexOf("$", start); end >= 0; end = this.#text.indexOf("$", end + 1)) {
-      const before = this.#text[end - 1] ?? "";
-      if (before === "\\" ) continue;
-      return /\s/.test(before) || /\d/.test(this.#text[end + 1] ?? "") ? start : end;
-    }
-    return -1;
+  #formula(mark) {
+    const start = this.#at + mark.length;
+    const end = formulaEnd(this.#text, mark, start);
+    if (end === null) return false;
+    const open = end < 0;
+    if (open) this.#unsettled = Math.min(this.#unsettled, this.#at);
+    const guess = !open ? "formula" : this.#open ? guessFormula(this.#text, mark, start) : "text";
+    if (guess === "text") return false;
+    const text = this.#text.slice(start, open ? undefined : end).trim();
+    if (guess === "formula") this.#append({ type: "maths", text, display: mark === "$$" || mark === "\\[", open });
+    this.#at = open ? this.#text.length : end + mark.length;
+    return true;
   }
 
   #angle() {

@@ -5,6 +5,9 @@
  * of the fixed sets below: nothing of the source ever becomes an attribute but a checked length. Whatever is not
  * understood, be it one command, refuses the whole, so that a reader sees either the formula or its source.
  * Its time is linear in the source's length, and its depth bounded.
+ *
+ * Of a formula that is still open, the end closes all that is open, and arguments that have not come are empty. What
+ * cannot be shown by halves, as `\fra`, is left out.
  */
 
 import { CLASSES, inAlphabet, SYMBOLS } from "./maths_symbols.js";
@@ -30,16 +33,23 @@ const WIDEST = 500;
 
 class NotUnderstood extends Error {}
 
+/** An open formula ends where that leaves nothing to show of what it ends in. */
+class Unfinished extends NotUnderstood {}
+
+/** A command that may grow, the name of an environment, or a dollar sign whose second one has not come. */
+const UNFINISHED_END = /(?<!\\)(?<pairs>(?:\\\\)*)\\(?:[a-zA-Z]*|(?:begin|end)\s*\{[^}\\]*)$|(?<!\\)\$$/;
+
 /**
  * Return the formula, or null when any part of it is not understood.
  *
  * @param {string} source LaTeX between the dollar signs
  * @param {boolean} display on lines of its own
+ * @param {{isOpen?: boolean}} [options] whether more of it may follow
  * @returns {Element | null} a `math` element, which also carries its source for copying
  */
-export function mathElement(source, display) {
+export function mathElement(source, display, { isOpen = false } = {}) {
   try {
-    const content = new Parser(source).formula();
+    const content = new Parser(isOpen ? source.replace(UNFINISHED_END, "$<pairs>") : source, isOpen).formula();
     const annotation = element("annotation", [source], { encoding: "application/x-tex" });
     return element("math", [element("semantics", [content, annotation])], display ? { display: "block" } : {});
   } catch (reason) {
@@ -113,13 +123,18 @@ class Parser {
   /** @type {string[]} */
   #tokens;
   #at = 0;
+  #isOpen;
   #depth = 0;
   /** More than 0 in scripts, where relations and operators stand close. */
   #script = 0;
   #alphabet = "";
 
-  /** @param {string} source */
-  constructor(source) {
+  /**
+   * @param {string} source
+   * @param {boolean} isOpen
+   */
+  constructor(source, isOpen) {
+    this.#isOpen = isOpen;
     // Characters that nobody sees must not hide in a formula.
     if (/(?![\n\r\t])\p{C}/u.test(source)) throw new NotUnderstood();
     this.#tokens = (source.normalize().match(TOKEN) ?? []).filter((token) => !/^%[^]/.test(token));
@@ -130,7 +145,7 @@ class Parser {
     const rows = this.rows(undefined);
     if (rows.some((cells) => cells.length > 1)) throw new NotUnderstood();
     const content = this.table(rows, {});
-    if (!content.firstChild) throw new NotUnderstood();
+    if (!content.firstChild && !this.#isOpen) throw new NotUnderstood();
     return content;
   }
 
@@ -144,9 +159,18 @@ class Parser {
 
   next() {
     const token = this.peek();
-    if (token === undefined) throw new NotUnderstood();
+    if (token === undefined) throw this.#endsTooSoon();
     this.#at += 1;
     return token;
+  }
+
+  /** Whether all is read of a formula of which more may come: what is open counts as closed. */
+  isCut() {
+    return this.#isOpen && this.peek() === undefined;
+  }
+
+  #endsTooSoon() {
+    return this.#isOpen ? new Unfinished() : new NotUnderstood();
   }
 
   /** @param {string} token */
@@ -158,7 +182,7 @@ class Parser {
 
   /** @param {string} token */
   expect(token) {
-    if (!this.skip(token)) throw new NotUnderstood();
+    if (!this.skip(token) && !this.isCut()) throw new NotUnderstood();
   }
 
   /** Return the source of an argument in braces. */
@@ -167,7 +191,7 @@ class Parser {
     const from = this.#at;
     for (let open = 1; open; this.#at += 1) {
       const token = this.#tokens[this.#at];
-      if (token === undefined) throw new NotUnderstood();
+      if (token === undefined) throw this.#endsTooSoon();
       open += token === "{" ? 1 : token === "}" ? -1 : 0;
     }
     return this.#tokens.slice(from, this.#at - 1).join("");
@@ -180,10 +204,13 @@ class Parser {
    * @param {() => T} parse
    */
   nested(parse) {
-    if ((this.#depth += 1) > DEEPEST) throw new NotUnderstood();
-    const result = parse();
-    this.#depth -= 1;
-    return result;
+    if (this.#depth === DEEPEST) throw new NotUnderstood();
+    this.#depth += 1;
+    try {
+      return parse();
+    } finally {
+      this.#depth -= 1;
+    }
   }
 
   /**
@@ -241,7 +268,7 @@ class Parser {
         this.next();
         return [...nodes, ...this.nested(() => this.within(alphabet, () => this.row(stop, before)))];
       }
-      const found = this.scripted(this.atom(before, nodes.length === 0));
+      const found = this.#whole(() => this.scripted(this.atom(before, nodes.length === 0)));
       if (!found) continue;
       let { node, kind } = found;
       if (kind === "fence") {
@@ -264,6 +291,22 @@ class Parser {
     }
   }
 
+  /**
+   * Return what `parse` does; nothing where an open formula ends before that is whole.
+   *
+   * @template T
+   * @param {() => T} parse
+   */
+  #whole(parse) {
+    try {
+      return parse();
+    } catch (reason) {
+      if (!(reason instanceof Unfinished)) throw reason;
+      this.#at = this.#tokens.length;
+      return undefined;
+    }
+  }
+
   /** Return what is in the braces that come. */
   group() {
     this.expect("{");
@@ -277,6 +320,7 @@ class Parser {
     return this.nested(() => {
       const token = this.peek();
       if (token === "{") return this.group();
+      if (this.isCut()) return element("mrow");
       if (token === undefined || CLOSERS.has(token) || "^_'".includes(token)) throw new NotUnderstood();
       const found = /\d/.test(token) ? atom(this.number(this.next())) : this.atom("", false);
       if (!found) throw new NotUnderstood();
@@ -454,6 +498,7 @@ class Parser {
     const nodes = delimiters(this.delimiter(), { form: "prefix" });
     for (;;) {
       nodes.push(...this.nested(() => this.row()));
+      if (this.isCut()) return atom(element("mrow", nodes), "close");
       if (this.skip("\\right")) break;
       this.expect("\\middle");
       nodes.push(...delimiters(this.delimiter(), { form: "infix", lspace: "0.1667em", rspace: "0.1667em" }));
@@ -481,6 +526,7 @@ class Parser {
     };
     for (let open = 1; ; ) {
       const token = this.#tokens[this.#at];
+      if (token === undefined && this.#isOpen) break;
       if (token === undefined) throw new NotUnderstood();
       this.#at += 1;
       if (token === "{") open += 1;
@@ -511,7 +557,7 @@ class Parser {
     const text = this.text()
       .map((node) => node.textContent)
       .join("");
-    if (!text) throw new NotUnderstood();
+    if (!text) throw this.isCut() ? new Unfinished() : new NotUnderstood();
     return text;
   }
 
@@ -541,11 +587,12 @@ class Parser {
       }
       const empty = cells.length === 1 && nodes.length === 0;
       // The empty row after the last `\\` is none.
-      const last = empty && token === end;
+      const isEnd = token === end || this.isCut();
+      const last = empty && isEnd;
       if (!last) rows.push(cells);
       if (rule) for (const cell of rows.at(-1) ?? []) cell.classList.add(last ? "md-rule-after" : "md-rule");
-      if (token === end) {
-        if (end !== undefined) this.next();
+      if (isEnd) {
+        if (token !== undefined) this.next();
         return rows;
       }
       if (token !== "\\\\" && token !== "\\cr") throw new NotUnderstood();
@@ -559,8 +606,11 @@ class Parser {
   /** Take the rules above a row; return whether there are any. */
   #rules() {
     let any = false;
-    while (this.skip("\\hline")) any = true;
-    return any;
+    for (;;) {
+      if (this.skip("\\cline")) this.raw();
+      else if (!this.skip("\\hline")) return any;
+      any = true;
+    }
   }
 
   /** Take the space that `\\[4pt]` asks for. */
@@ -568,7 +618,9 @@ class Parser {
     this.skip("*");
     const ahead = this.#tokens.slice(this.#at, this.#at + 12);
     const close = ahead.indexOf("]");
-    if (/^\s*\[-?[\d.\s]+[a-z]{2}\]$/.test(ahead.slice(0, close + 1).join(""))) this.#at += close + 1;
+    const isLast = this.#isOpen && this.#at + ahead.length === this.#tokens.length;
+    if (isLast && /^\s*\[-?[\d.\s]*[a-z]*$/.test(ahead.join(""))) this.#at += ahead.length;
+    else if (/^\s*\[-?[\d.\s]+[a-z]{2}\]$/.test(ahead.slice(0, close + 1).join(""))) this.#at += close + 1;
   }
 
   /**
@@ -604,9 +656,13 @@ class Parser {
     let table = ENVIRONMENTS.get(name.replace(/\*$/, ""));
     if (!table) throw new NotUnderstood();
     if (/array$/.test(name)) table = { ...table, columns: this.#columns() };
+    if (/matrix\*$/.test(name) && this.skip("[")) {
+      table = { ...table, columns: [SIDES[this.next()] ?? ""] };
+      this.expect("]");
+    }
     if (/^alignat|^alignedat/.test(name)) this.raw();
     const rows = this.rows("\\end", table.kind === "md-aligned");
-    if (this.raw() !== name) throw new NotUnderstood();
+    if (!this.isCut() && this.raw() !== name) throw new NotUnderstood();
     return atom(this.table(rows, table));
   }
 
@@ -658,7 +714,11 @@ const ALPHABETS = commands({
   mathcal: "script",
   mathscr: "script",
   mathfrak: "fraktur",
+  bold: "bold",
+  frak: "fraktur",
   mathbb: "double",
+  mathbbm: "double",
+  Bbb: "double",
   mathds: "double",
   mathsf: "sans",
   mathtt: "mono",
@@ -792,6 +852,9 @@ const ENVIRONMENTS = new Map(
   }),
 );
 
+/** @param {string} name with or without its star */
+export const isEnvironment = (name) => ENVIRONMENTS.has(name.replace(/\*$/, ""));
+
 /**
  * @param {Element} above
  * @param {Element} below
@@ -826,6 +889,9 @@ function operator(text, limits) {
   return { node: element("mo", [text], { movablelimits: "true", lspace: "0", rspace: "0" }), kind: "op", limits };
 }
 
+/** @param {Element} label above or below what is to be wider than it */
+const padded = (label) => element("mrow", [space("0.4em"), label, space("0.4em")]);
+
 /**
  * Put a mark on an operator's or another thing's head or feet; it keeps the class of what carries it.
  *
@@ -839,7 +905,9 @@ const stacked = (name) => (parser) => {
   for (const node of moving) node.setAttribute("movablelimits", "false");
   const word = base.localName === "mi" && (base.textContent ?? "").length > 1;
   const kind = moving.length || word ? "op" : base.localName === "mo" ? "rel" : "ord";
-  return atom(element(name, [base, mark]), kind);
+  // The space beside a relation is below its mark.
+  const isWide = kind === "rel" && (mark.textContent ?? "").length > 1;
+  return atom(element(name, [base, isWide ? padded(mark) : mark]), kind);
 };
 
 /**
@@ -849,7 +917,7 @@ const stacked = (name) => (parser) => {
 const labelledArrow = (character) => (parser) => {
   const below = parser.option();
   const above = parser.inScript(() => parser.argument());
-  const [under, over] = [below, above].map((label) => label && element("mrow", [space("0.4em"), label, space("0.4em")]));
+  const [under, over] = [below, above].map((label) => label && padded(label));
   const arrow = element("mo", [character], { stretchy: "true" });
   if (!under) return atom(element("mover", [arrow, over ?? ""]), "rel");
   return atom(element("munderover", [arrow, under, over ?? ""]), "rel");
@@ -876,6 +944,16 @@ const bigDelimiter = (minsize, side) => (parser) => {
  * @returns {Command}
  */
 const wrapped = (name, attributes) => (parser) => atom(element(name, [parser.argument()], attributes));
+
+/**
+ * @param {string} open
+ * @param {string} close
+ * @returns {Command}
+ */
+const between = (open, close) => (parser) => {
+  const inside = [...delimiters(open, { form: "prefix" }), parser.argument(), ...delimiters(close, { form: "postfix" })];
+  return atom(element("mrow", inside), "close");
+};
 
 /** @type {Map<string, Command>} */
 const COMMANDS = commands(
@@ -927,10 +1005,18 @@ const COMMANDS = commands(
     boxed: wrapped("mrow", { class: "md-boxed" }),
     cancel: wrapped("mrow", { class: "md-cancel" }),
     bcancel: wrapped("mrow", { class: "md-cancel" }),
+    xcancel: wrapped("mrow", { class: "md-cancel" }),
+    cancelto: (parser) => {
+      const value = parser.inScript(() => parser.argument());
+      return atom(element("msup", [element("mrow", [parser.argument()], { class: "md-cancel" }), value]));
+    },
+    bra: between("⟨", "|"),
+    ket: between("|", "⟩"),
+    braket: between("⟨", "⟩"),
+    abs: between("|", "|"),
+    norm: between("‖", "‖"),
     phantom: wrapped("mphantom"),
-    mathrel: wrapped("mrow"),
-    mathbin: wrapped("mrow"),
-    mathord: wrapped("mrow"),
+    vphantom: (parser) => atom(element("mpadded", [element("mphantom", [parser.argument()])], { width: "0" })),
     tag: (parser) => {
       const bare = parser.skip("*");
       const text = parser.text();
@@ -954,10 +1040,14 @@ const COMMANDS = commands(
 );
 
 for (const name of ["color", "label"]) COMMANDS.set(`\\${name}`, (parser) => void parser.raw());
-for (const name of ["nonumber", "notag", "allowbreak", "nobreak", "strut", "mathstrut"]) {
-  COMMANDS.set(`\\${name}`, () => undefined);
+const UNSEEN = "nonumber notag allowbreak nobreak strut mathstrut tiny small normalsize large Large LARGE huge Huge";
+for (const name of UNSEEN.split(" ")) COMMANDS.set(`\\${name}`, () => undefined);
+for (const name of ["rel", "bin", "ord", "open", "close", "punct", "inner"]) {
+  COMMANDS.set(`\\math${name}`, wrapped("mrow"));
 }
+COMMANDS.set("\\smash", wrapped("mrow"));
 COMMANDS.set("\\cfrac", /** @type {Command} */ (COMMANDS.get("\\dfrac")));
+COMMANDS.set("\\nicefrac", /** @type {Command} */ (COMMANDS.get("\\tfrac")));
 for (const [name, em] of SPACES) COMMANDS.set(name, () => atom(space(`${em}em`), ""));
 for (const [name, style] of TEXT_STYLES) COMMANDS.set(name, (parser) => atom(row(parser.text(style))));
 for (const [name, alphabet] of ALPHABETS) {

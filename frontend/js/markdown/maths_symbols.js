@@ -16,7 +16,7 @@ const TABLE = {
     "heartsuit♡spadesuit♠degree°S§P¶copyright©pounds£checkmark✓flat♭natural♮sharp♯complement∁ethðmho℧surd√ℵ" +
     "RℝNℕZℤQℚCℂRealsℝrealsℝComplexℂ%_&$#",
   upright: "GammaΓDeltaΔThetaΘLambdaΛXiΞPiΠSigmaΣUpsilonΥPhiΦPsiΨOmegaΩnabla∇",
-  tight: "slash/backslash\\.?!@\"`",
+  tight: "prime′slash/backslash\\.?!@\"`",
   dots: "ldots…dots…dotsc…dotso…cdots⋯dotsb⋯dotsm⋯dotsi⋯vdots⋮ddots⋱iddots⋰",
   bin:
     "+−pm±mp∓times×div÷cdot⋅centerdot·ast∗star⋆circ∘bullet∙cap∩cup∪uplus⊎sqcap⊓sqcup⊔vee∨lor∨wedge∧land∧setminus∖" +
