@@ -56,6 +56,18 @@ def test_english_is_spoken_to_all_others(browser: Browser, stack: Stack) -> None
         context.close()
 
 
+def test_a_language_that_does_not_arrive_is_english(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context(locale="ar")
+    chat = ChatPage(context.new_page(), stack.url + "/")
+    chat.page.route("**/js/words/ar.js", lambda route: route.abort())
+    chat.open()
+    chat.send("hello")
+    chat.wait_answer("hello ")
+    expect(chat.page.locator("html")).to_have_attribute("lang", "en")
+    assert chat.faults == []
+    context.close()
+
+
 def test_everything_is_said_in_arabic(arabic: ChatPage, stack: Stack) -> None:
     page = arabic.page
     expect(page.get_by_role("heading", level=2)).to_have_text("بمَ تفكّر؟")
