@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import re
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from e2e.chat_page import ChatPage
@@ -60,6 +63,23 @@ def test_it_is_on_the_screen_before_its_modules_are_in(page: Page, stack: Stack)
         route.continue_()
     page.wait_for_load_state("networkidle")
     assert chat.faults == []
+
+
+@pytest.mark.parametrize("path", ["/", "/js/main.js"])
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_head_is_answered_like_get_but_without_a_body(
+    path: str, encoding: str, stack: Stack
+) -> None:
+    """Asked over one connection, on which a body would be read as the next answer."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", stack.port)) as connection:
+        lengths = []
+        for method in ("HEAD", "GET"):
+            connection.request(method, path, headers={"Accept-Encoding": encoding})
+            response = connection.getresponse()
+            assert response.status == 200
+            lengths.append(int(response.headers["Content-Length"]))
+            body = response.read()
+        assert lengths == [len(body)] * 2
 
 
 def test_every_module_that_it_needs_is_named_in_its_head(page: Page, stack: Stack) -> None:
