@@ -258,7 +258,7 @@ def test_an_error_in_the_answer_keeps_its_text_and_can_be_retried(
     chat.send(script("oven", ["say", "Half "], ["tell", "The oven is cold."]))
     expect(chat.error).to_contain_text("The oven is cold.")
     expect(chat.error.locator("small")).to_have_text("model_error")
-    assert chat.answer_text() == "Half"
+    chat.wait_answer("Half")
     chat.button("Retry").click()
     stack.wait_journal("end oven", 2)
     expect(chat.error).to_contain_text("The oven is cold.")
@@ -276,7 +276,7 @@ def test_a_lost_engine_is_an_error_and_retry_gets_a_whole_answer(
     [lost] = stack.engines()
     lost.kill()
     expect(chat.error).to_be_visible()
-    assert chat.answer_text() == "Half"
+    chat.wait_answer("Half")
     wait_for(lambda: lost not in stack.engines() and stack.answers(), "a new engine")
     stack.open_gate("again")
     chat.button("Retry").click()
@@ -325,7 +325,7 @@ def test_the_end_at_a_limit_is_told(open_chat: OpenChat, start_stack: StartStack
     chat = open_chat(start_stack(max_generation_seconds=0.5).url)
     chat.send(script("a", ["say", "Up to here"], ["wait", "never"]))
     chat.wait_note("length limit")
-    assert chat.answer_text() == "Up to here"
+    chat.wait_answer("Up to here")
 
 
 def test_an_answer_whose_rest_is_gone_keeps_its_text(

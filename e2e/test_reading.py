@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserType, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserType, Locator, Page, Route, expect
 
 from e2e.chat_page import ChatPage
 from e2e.relay import Relay, shut
@@ -240,6 +240,45 @@ def test_what_the_reader_opens_far_above_stays_where_it_is(chat: ChatPage, stack
     frames(chat)
     assert summary.evaluate(PLACE) == place
     chat.stop()
+
+
+# Until the renderer is there
+
+
+def test_text_is_shown_as_it_is_written_until_the_renderer_is_there(
+    chat: ChatPage, stack: Stack
+) -> None:
+    held: list[Route] = []
+    chat.page.route("**/js/markdown/index.js", lambda route: held.append(route))
+    chat.think.check()
+    steps = [["think", "*Hm.*"], ["say", "Some *te"], ["wait", "early"], ["say", "xt*\n\nEnd"]]
+    chat.send(script("early", *steps))
+    expect(chat.answer).to_have_text("Some *te")
+    stack.open_gate("early")
+    expect(chat.answer).to_have_text("Some *text*\n\nEnd", use_inner_text=True)
+    chat.wait_finished()
+    [route] = held
+    route.continue_()
+    chat.wait_answer("Some text End")
+    expect(chat.answer.locator("em")).to_have_text("text")
+    expect(chat.answer.locator("p")).to_have_count(2)
+    expect(chat.thinking.locator("em")).to_have_text("Hm.")
+
+
+def test_a_renderer_that_did_not_arrive_is_asked_for_again(chat: ChatPage) -> None:
+    lost: list[Route] = []
+
+    def lose_the_first(route: Route) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route)
+            route.abort()
+
+    chat.page.route("**/js/markdown/index.js", lose_the_first)
+    chat.send(script("lost", ["say", "Some *text*"]))
+    chat.wait_answer("Some text")
+    assert lost
 
 
 # Selecting and finding
@@ -492,7 +531,7 @@ def test_going_on_survives_a_reload_and_a_server_that_is_away(
     relay.unplug()
     chat.button("Continue").click()
     expect(chat.error).to_contain_text("The server cannot be reached.")
-    assert chat.answer_text() == "Half"
+    chat.wait_answer("Half")
     relay.plug_in()
     chat.page.route("**/chat", lambda route: None)
     chat.button("Continue").click()
