@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from backend.models import simulated
 from e2e.chat_page import ChatPage, as_read
@@ -308,7 +308,7 @@ def test_a_message_to_a_server_that_is_away_is_not_lost(open_chat: OpenChat, rel
     chat.wait_answer("are you there ")
 
 
-def test_a_message_to_a_server_that_was_away_is_sent_again_by_a_reload(
+def test_a_message_that_may_have_arrived_is_not_sent_again_by_a_reload(
     open_chat: OpenChat, relay: Relay
 ) -> None:
     chat = open_chat(relay.url)
@@ -316,6 +316,24 @@ def test_a_message_to_a_server_that_was_away_is_sent_again_by_a_reload(
     chat.send("are you there")
     expect(chat.error).to_contain_text("cannot be reached")
     relay.plug_in()
+    chat.reload()
+    chat.wait_note("cannot be reached")
+    chat.button("Retry").click()
+    chat.wait_answer("are you there ")
+    expect(chat.questions).to_have_count(1)
+
+
+def test_a_message_that_the_reload_itself_broke_off_is_sent_again(chat: ChatPage) -> None:
+    """Some browsers break a request off before they tell the page that it goes away."""
+    held: list[Route] = []
+    chat.page.route("**/chat", lambda route: held.append(route))
+    chat.send("are you there")
+    chat.wait_waiting("Sending…")
+    chat.page.evaluate("dispatchEvent(new Event('beforeunload'))")
+    held[0].abort()
+    expect(chat.error).to_contain_text("cannot be reached")
+    chat.page.unroute("**/chat")
+    chat.page.evaluate("dispatchEvent(new Event('pagehide'))")
     chat.reload()
     chat.wait_answer("are you there ")
     expect(chat.questions).to_have_count(1)

@@ -53,6 +53,8 @@ export class Chat {
 
   #store;
   #changed;
+  /** What ran when the page was about to go away. @type {Answer | null} */
+  #left = null;
   /** Ends the reading of the running answer. */
   #reading = new AbortController();
   /** Runs while a connection is new, after one that was lost. @type {ReturnType<typeof setTimeout> | undefined} */
@@ -77,18 +79,23 @@ export class Chat {
 
   /** Go on with the answer that was running when the page was left. */
   resume() {
-    // Some browsers break a request off before they tell the page that it goes away.
-    if (this.#last?.end?.kind === "unreachable") {
-      this.continue();
-    } else if (this.running) {
-      this.running.figures.interrupted = true;
-      this.#read(this.running);
-    }
+    if (!this.running) return;
+    this.running.figures.interrupted = true;
+    this.#read(this.running);
+  }
+
+  /** Note what runs before the page may go away: some browsers break a request off before `suspend()`. */
+  leave() {
+    this.#left = this.running;
   }
 
   /** Leave the running answer as it is, for `resume()`: what a page that goes away still hears is no news. */
   suspend() {
     this.#reading.abort();
+    // A message that failed earlier may have arrived: only the reader sends it again.
+    if (this.#left?.end?.kind !== "unreachable") return;
+    reopen(this.#left);
+    this.#commit();
   }
 
   /** Send the draft: at once, after the answer that runs, or in the place of the message that is edited. */

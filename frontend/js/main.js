@@ -81,6 +81,7 @@ heedKeyboard();
 listen(document, undefined, { stop: () => composer.escape(), newChat, help: () => help.open() });
 
 document.addEventListener("input", loadRenderer, { once: true });
+window.addEventListener("beforeunload", () => chat.leave());
 window.addEventListener("pagehide", () => chat.suspend());
 window.addEventListener("pageshow", ({ persisted }) => {
   if (persisted) chat.resume();
