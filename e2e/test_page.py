@@ -463,6 +463,28 @@ def test_a_browser_without_a_network_says_so(
     chat.wait_answer("Before and after.")
 
 
+def test_what_is_sent_without_a_network_goes_when_it_is_back(
+    chat: ChatPage, stack: Stack
+) -> None:
+    chat.page.context.set_offline(True)
+    chat.send("are you there")
+    chat.wait_waiting("You are offline. This goes on as soon as the connection is back.")
+    chat.page.context.set_offline(False)
+    chat.wait_answer("are you there ")
+    chat.wait_finished()
+
+
+def test_stop_takes_back_what_was_sent_without_a_network(chat: ChatPage, stack: Stack) -> None:
+    chat.page.context.set_offline(True)
+    chat.send(script("offline", ["say", "Never."]))
+    chat.wait_waiting("You are offline. This goes on as soon as the connection is back.")
+    chat.stop()
+    chat.page.context.set_offline(False)
+    chat.send("and now")
+    chat.wait_answer("and now ")
+    assert "start offline" not in stack.journal()
+
+
 def test_a_message_whose_answer_had_no_id_yet_is_sent_again_after_a_reload(
     open_chat: OpenChat, stack: Stack, relay: Relay
 ) -> None:

@@ -260,6 +260,9 @@ export class Chat {
       const outcome = await follow({
         ...(answer.id === "" ? { body: this.#request(answer) } : { id: answer.id, lastEventId: answer.lastEventId }),
         signal: reading.signal,
+        onRequest: () => {
+          if (isOver()) reading.abort();
+        },
         onOpen: (id) => {
           if (isOver()) {
             reading.abort();
@@ -283,7 +286,7 @@ export class Chat {
           if (connection === "open") {
             this.#back = setTimeout(() => this.#connect("open"), BACK_AFTER);
           } else {
-            answer.figures.interrupted = true;
+            answer.figures.interrupted ||= answer.id !== "";
             this.#connect(connection);
           }
         },
