@@ -383,6 +383,17 @@ def test_no_key_of_a_composition_sends(chat: ChatPage) -> None:
     expect(chat.questions).to_have_count(1)
 
 
+def test_enter_that_is_held_down_sends_and_writes_nothing(chat: ChatPage) -> None:
+    chat.composer.fill("held")
+    chat.page.keyboard.down("Enter")
+    expect(chat.questions).to_have_text("held")
+    for _ in range(3):
+        chat.page.keyboard.down("Enter")  # a repeat, for it was not let go
+    chat.page.keyboard.up("Enter")
+    chat.composer.press_sequentially("next")
+    expect(chat.composer).to_have_value("next")
+
+
 def test_an_input_method_writes_while_an_answer_runs(chat: ChatPage, stack: Stack) -> None:
     chat.send(script("ime", ["words", 3000], ["wait", "ime"]))
     chat.wait_longer_than(10)
