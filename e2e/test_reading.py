@@ -417,9 +417,10 @@ def test_a_connection_that_comes_and_goes_is_told_once(
         with chat.page.expect_response("**/chat/*"):
             relay.cut()
     chat.wait_waiting("Connection lost. Reconnecting…")
+    expect(chat.status).to_have_text("Connection lost. Reconnecting…")
     stack.open_gate("flap")
     chat.wait_answer("Before and after.")
-    chat.wait_finished()
+    expect(chat.status).to_have_text("The answer is complete.")
     assert [text for text in said() if text != "Answering…"] == [
         "Connection lost. Reconnecting…",
         "The answer is complete.",
@@ -756,10 +757,11 @@ def test_an_answer_is_announced_once_when_it_is_whole(chat: ChatPage, stack: Sta
     chat.send(script("heard", ["say", "Half "], ["wait", "heard"], ["say", "and half."]))
     chat.wait_answer("Half")
     chat.wait_streaming()
+    expect(chat.status).to_have_text("Answering…")
     assert chat.page.evaluate("heard") == []
     stack.open_gate("heard")
     chat.wait_answer("Half and half.")
-    chat.wait_finished()
+    expect(chat.status).to_have_text("The answer is complete.")
     assert [text for text in said() if text != "Sending…"] == [
         "Answering…",
         "The answer is complete.",
@@ -769,6 +771,24 @@ def test_an_answer_is_announced_once_when_it_is_whole(chat: ChatPage, stack: Sta
     chat.wait_answer("Half and half.")
     frames(chat)
     expect(chat.status).to_have_text("")
+
+
+def test_what_a_button_did_and_the_end_of_an_answer_are_both_announced(
+    chat: ChatPage, stack: Stack
+) -> None:
+    chat.send(script("both", ["say", "Half "], ["wait", "both"], ["say", "and half."]))
+    chat.wait_answer("Half")
+    expect(chat.status).to_have_text("Answering…")
+    said = watch_status(chat)
+    stack.open_gate("both")
+    chat.page.evaluate(
+        """async () => {
+            while (document.querySelector("[role=log]").ariaBusy === "true") await new Promise(requestAnimationFrame);
+            document.querySelector(".message.user button").click();
+        }"""
+    )
+    wait_for(lambda: len(said()) >= 2, "both")
+    assert sorted(said()) == ["Copied", "The answer is complete."]
 
 
 def test_an_error_is_an_alert_when_it_happens_and_not_again(chat: ChatPage) -> None:
