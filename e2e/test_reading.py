@@ -471,8 +471,8 @@ def test_a_cut_off_answer_looks_cut_off_and_goes_on(
     wait_for(lambda: lost not in stack.engines() and stack.answers(), "a new engine")
     chat.answer.evaluate("element => element.firstElementChild.mark = 'the same'")
     with chat.page.expect_request("**/chat") as sent:
-        chat.button("Continue").click()
-    expect(chat.scroller).to_be_focused()
+        chat.button("Continue").press("Enter")
+    expect(chat.composer).to_be_focused()
     request: Any = sent.value.post_data_json
     assert request["messages"][:2] == [
         {"role": "user", "content": question},
@@ -728,6 +728,7 @@ def test_a_proxy_that_buffers_is_named_once(
     expect(notice).to_contain_text("X-Accel-Buffering: no")
     expect(notice).to_contain_text("proxy_buffering off")
     notice.get_by_role("button", name="Dismiss").click()
+    expect(chat.composer).to_be_focused()
     chat.wait_finished()
     chat.send("again")
     chat.wait_finished()

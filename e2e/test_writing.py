@@ -573,6 +573,15 @@ def test_enter_breaks_the_line_on_a_touch_screen(phone: ChatPage, stack: Stack) 
     phone.wait_answer("with a keyboard ")
 
 
+def test_no_keyboard_comes_up_on_a_touch_screen_for_an_answer(phone: ChatPage) -> None:
+    phone.composer.tap()
+    phone.composer.fill(script("again", ["tell", "The oven is cold."]))
+    phone.send_button.tap()
+    expect(phone.error).to_be_visible()
+    phone.button("Retry").tap()
+    expect(phone.scroller).to_be_focused()
+
+
 def test_the_help_on_a_touch_screen_tells_its_own_keys(phone: ChatPage) -> None:
     phone.button("Keys").tap()
     send = phone.help.locator("dl > div").filter(has_text="Send the message")
