@@ -353,7 +353,7 @@ def test_an_answer_whose_rest_is_gone_keeps_its_text(
     chat = open_chat(stack.url)
     chat.send(script("a", ["say", "This much. "], ["wait", "a"], ["say", "And this."]))
     chat.wait_answer("This much. ")
-    generation = chat.page.evaluate("Object.values(sessionStorage)[0]")
+    generation = chat.page.evaluate("sessionStorage['burble /']")
     chat.page.goto("about:blank")
     stack.open_gate("a")
     link = f"{stack.url}/chat/{json.loads(generation)['messages'][-1]['id']}"
@@ -463,9 +463,7 @@ def test_a_browser_without_a_network_says_so(
     chat.wait_answer("Before and after.")
 
 
-def test_what_is_sent_without_a_network_goes_when_it_is_back(
-    chat: ChatPage, stack: Stack
-) -> None:
+def test_what_is_sent_without_a_network_goes_when_it_is_back(chat: ChatPage, stack: Stack) -> None:
     chat.page.context.set_offline(True)
     chat.send("are you there")
     chat.wait_waiting("You are offline. This goes on as soon as the connection is back.")
@@ -511,23 +509,60 @@ def test_two_tabs_keep_two_conversations(open_chat: OpenChat, stack: Stack) -> N
     second.wait_answer("two second")
 
 
+def duplicate(chat: ChatPage, open_chat: OpenChat) -> ChatPage:
+    """Open the page in a new tab with what this one has in its storage now, as browsers do it."""
+    saved = chat.page.evaluate("Object.entries(sessionStorage)")
+    copy = open_chat(chat.url.removesuffix("/"))
+    copy.page.goto("about:blank")
+    copy.page.add_init_script(
+        f"for (const [key, value] of {json.dumps(saved)}) sessionStorage.setItem(key, value);"
+    )
+    return copy.open()
+
+
 def test_a_duplicated_tab_reads_along_and_can_stop(open_chat: OpenChat, stack: Stack) -> None:
     first = open_chat(stack.url)
     first.send(script("copy", ["say", "both"], ["wait", "never"]))
     first.wait_answer("both")
-    first.page.evaluate("dispatchEvent(new Event('pagehide'))")
     first.reload()
-    second = open_chat(stack.url)
-    saved = first.page.evaluate("Object.entries(sessionStorage)")
-    second.page.goto("about:blank")
-    second.page.add_init_script(
-        f"for (const [key, value] of {json.dumps(saved)}) sessionStorage.setItem(key, value);"
-    )
-    second.open()
+    first.wait_answer("both")
+    second = duplicate(first, open_chat)
     second.wait_answer("both")
     second.stop()
     stack.wait_journal("end copy")
     first.wait_note("Stopped")
+
+
+def test_a_duplicated_tab_sends_nothing_by_itself(open_chat: OpenChat, stack: Stack) -> None:
+    first = open_chat(stack.url)
+    first.send(script("twice", ["say", "One. "], ["wait", "twice"], ["say", "Two."]))
+    first.wait_answer("One.")
+    first.composer.fill("and then")
+    first.composer.press("Enter")
+    expect(first.waiting).to_have_count(1)
+    second = duplicate(first, open_chat)
+    expect(second.outbox).to_contain_text("Held back: 1 message")
+    expect(first.outbox).to_contain_text("Waiting: 1 message")
+    stack.open_gate("twice")
+    first.wait_answer("and then ")
+    second.wait_answer("One. Two.")
+    second.wait_finished()
+    expect(second.waiting).to_have_count(1)
+    second.button("Send now").click()
+    second.wait_answer("and then ")
+
+
+def test_a_duplicated_tab_does_not_ask_again_what_is_on_its_way(
+    open_chat: OpenChat, stack: Stack
+) -> None:
+    first = open_chat(stack.url)
+    first.page.route("**/chat", lambda route: None)
+    first.send("once")
+    first.wait_waiting("Sending…")
+    second = duplicate(first, open_chat)
+    second.wait_note("Stopped")
+    second.button("Retry").click()
+    second.wait_answer("once ")
 
 
 def test_a_browser_without_room_says_so_and_chats_on(chat: ChatPage) -> None:

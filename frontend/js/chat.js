@@ -25,6 +25,7 @@ import { Pace } from "./pace.js";
  * @property {boolean} think
  * @property {string} draft what is in the composer
  * @property {Waiting[]} outbox in the order in which they go; while no answer runs they are held back
+ * @property {boolean} held whether they are held back in any case, until the reader sends them
  * @property {string | null} editing while the last message is edited: the draft that was put aside for it
  */
 
@@ -38,7 +39,7 @@ const BACK_AFTER = 1000;
 
 /** @returns {State} */
 function emptyState() {
-  return { messages: [], think: false, draft: "", outbox: [], editing: null };
+  return { messages: [], think: false, draft: "", outbox: [], held: false, editing: null };
 }
 
 export class Chat {
@@ -69,12 +70,18 @@ export class Chat {
     this.#store = store;
     this.#changed = changed;
     this.state = { ...emptyState(), .../** @type {Partial<State> | null} */ (store.load()) };
+    if (store.isCopy) this.#leaveItToTheOther();
   }
 
   /** The answer that is running, or null. */
   get running() {
     const last = this.#last;
     return last && !last.end ? last : null;
+  }
+
+  /** Whether what waits goes only when the reader sends it. */
+  get holdsBack() {
+    return this.state.held || !this.running;
   }
 
   /** Go on with the answer that was running when the page was left. */
@@ -126,6 +133,7 @@ export class Chat {
   /** Send the first message that is held back. */
   release() {
     const next = this.running ? undefined : this.state.outbox.shift();
+    this.state.held = false;
     if (next) this.#ask(next);
   }
 
@@ -138,6 +146,7 @@ export class Chat {
     const at = this.state.outbox.indexOf(message);
     if (at < 0) return;
     this.state.outbox.splice(at, 1);
+    this.state.held &&= this.state.outbox.length > 0;
     this.state.draft = joined(message.content, this.state.draft);
     this.#commit();
   }
@@ -240,6 +249,12 @@ export class Chat {
     this.state.editing = null;
   }
 
+  /** Send nothing by itself that the tab which this one is a copy of sends, too. */
+  #leaveItToTheOther() {
+    this.state.held = this.state.outbox.length > 0;
+    if (this.running?.id === "") this.running.end = { kind: "stopped" };
+  }
+
   /** @param {Waiting} message */
   #ask({ content, think }) {
     this.#leaveEditing();
@@ -328,7 +343,7 @@ export class Chat {
     endThinking(answer);
     answer.end = end;
     // After any other end the reader decides: what waits may no longer fit.
-    if (end.kind === "stop" && answer === this.#last) this.release();
+    if (end.kind === "stop" && answer === this.#last && !this.state.held) this.release();
     this.#commit();
   }
 

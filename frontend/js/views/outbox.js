@@ -37,7 +37,7 @@ export class OutboxView {
     const { state, running } = this.#chat;
     const { outbox } = state;
     this.root.hidden = outbox.length === 0;
-    const title = outbox.length === 0 ? "" : words.outbox(outbox.length, running === null);
+    const title = outbox.length === 0 ? "" : words.outbox(outbox.length, this.#chat.holdsBack);
     if (this.#title.textContent !== title) this.#title.textContent = title;
     const focused = document.activeElement;
     this.#release.hidden = running !== null;
