@@ -119,6 +119,43 @@ def test_the_end_is_followed_until_the_reader_lets_go(
     chat.stop()
 
 
+@pytest.mark.usefixtures("browser")  # by which the tests in a browser are known
+def test_the_scroll_bar_lets_go_while_it_is_dragged_and_not_for_ever(
+    browser_type: BrowserType, browser_type_launch_args: dict[str, Any], stack: Stack
+) -> None:
+    with_bars = browser_type.launch(
+        **browser_type_launch_args, ignore_default_args=["--hide-scrollbars"]
+    )
+    chat = ChatPage(with_bars.new_page(), stack.url + "/").open()
+    steps = [["say", PARAGRAPH * 30], ["wait", "bar-1"], ["say", PARAGRAPH * 5], ["wait", "bar-2"]]
+    chat.send(script("bar", *steps, ["say", PARAGRAPH * 5], ["wait", "never"]))
+    chat.wait_answer(PARAGRAPH * 30)
+    frames(chat)
+    assert chat.scroller.evaluate(TO_GO) == 0
+    box = chat.scroller.bounding_box()
+    assert box
+    bar = box["x"] + box["width"] - 5
+    assert chat.scroller.evaluate("e => e.offsetWidth - e.clientWidth") > 5
+    chat.page.mouse.move(bar, box["y"] + box["height"] - 30)
+    chat.page.mouse.down()
+    chat.page.mouse.move(bar, box["y"] + box["height"] - 130, steps=4)
+    expect(chat.to_end).to_be_visible()
+    top = settled(chat.scroller, TOP)
+    stack.open_gate("bar-1")
+    chat.wait_answer(PARAGRAPH * 35)
+    frames(chat)
+    assert chat.scroller.evaluate(TOP) == top
+    chat.page.mouse.move(bar, box["y"] + box["height"] + 50, steps=4)
+    expect(chat.to_end).to_be_hidden()
+    stack.open_gate("bar-2")
+    chat.wait_answer(PARAGRAPH * 40)
+    frames(chat)
+    assert chat.scroller.evaluate(TO_GO) == 0
+    chat.page.mouse.up()
+    chat.stop()
+    with_bars.close()
+
+
 def settled(element: Locator, measure: str) -> Any:
     """Return a measure of an element once it is the same in two looks, as after a smooth scroll."""
     last: list[Any] = [None]
