@@ -90,7 +90,7 @@ class ChatPage:
         return self.answers.last.locator(".answer-text")
 
     def answer_text(self) -> str:
-        """Return the last answer as a reader takes it; see `as_read`."""
+        """Return the last answer as a reader takes it now, rendered or not; see `as_read`."""
         text: str = self.answer.evaluate(READ)
         return text
 
@@ -112,7 +112,7 @@ class ChatPage:
                 const read = {READ};
                 for (const end = Date.now() + timeout;;) {{
                     const root = [...document.querySelectorAll(".answer .answer-text")].at(-1);
-                    const shown = root ? read(root) : "";
+                    const shown = root?.matches(":not(.unrendered)") ? read(root) : "";
                     if ({condition}) return shown;
                     if (Date.now() > end) throw new Error(`the answer is ${{JSON.stringify(shown)}}`);
                     await new Promise(requestAnimationFrame);

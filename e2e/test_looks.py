@@ -64,6 +64,15 @@ def test_the_theme_is_the_systems_until_the_reader_chooses(open_as: OpenAs) -> N
     assert chat.page.evaluate(PAPER) == DARK
 
 
+def test_the_chosen_theme_is_there_before_the_modules(open_as: OpenAs) -> None:
+    chat = open_as(color_scheme="light")
+    chat.page.evaluate("localStorage['burble theme /'] = 'dark'")
+    chat.page.route("**/js/**", lambda route: None)
+    chat.page.goto(chat.url, wait_until="commit")
+    expect(chat.composer).to_be_visible()
+    assert chat.page.evaluate(PAPER) == DARK
+
+
 def test_the_browsers_own_bar_takes_the_theme(open_as: OpenAs) -> None:
     chat = open_as(color_scheme="light")
     bar = """[...document.querySelectorAll("meta[name=theme-color]")]

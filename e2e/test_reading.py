@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserType, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserType, Locator, Page, Route, expect
 
 from e2e.chat_page import ChatPage
 from e2e.relay import Relay, shut
@@ -117,6 +117,43 @@ def test_the_end_is_followed_until_the_reader_lets_go(
     frames(chat)
     assert chat.scroller.evaluate(TO_GO) == 0
     chat.stop()
+
+
+@pytest.mark.usefixtures("browser")  # by which the tests in a browser are known
+def test_the_scroll_bar_lets_go_while_it_is_dragged_and_not_for_ever(
+    browser_type: BrowserType, browser_type_launch_args: dict[str, Any], stack: Stack
+) -> None:
+    with_bars = browser_type.launch(
+        **browser_type_launch_args, ignore_default_args=["--hide-scrollbars"]
+    )
+    chat = ChatPage(with_bars.new_page(), stack.url + "/").open()
+    steps = [["say", PARAGRAPH * 30], ["wait", "bar-1"], ["say", PARAGRAPH * 5], ["wait", "bar-2"]]
+    chat.send(script("bar", *steps, ["say", PARAGRAPH * 5], ["wait", "never"]))
+    chat.wait_answer(PARAGRAPH * 30)
+    frames(chat)
+    assert chat.scroller.evaluate(TO_GO) == 0
+    box = chat.scroller.bounding_box()
+    assert box
+    bar = box["x"] + box["width"] - 5
+    assert chat.scroller.evaluate("e => e.offsetWidth - e.clientWidth") > 5
+    chat.page.mouse.move(bar, box["y"] + box["height"] - 30)
+    chat.page.mouse.down()
+    chat.page.mouse.move(bar, box["y"] + box["height"] - 130, steps=4)
+    expect(chat.to_end).to_be_visible()
+    top = settled(chat.scroller, TOP)
+    stack.open_gate("bar-1")
+    chat.wait_answer(PARAGRAPH * 35)
+    frames(chat)
+    assert chat.scroller.evaluate(TOP) == top
+    chat.page.mouse.move(bar, box["y"] + box["height"] + 50, steps=4)
+    expect(chat.to_end).to_be_hidden()
+    stack.open_gate("bar-2")
+    chat.wait_answer(PARAGRAPH * 40)
+    frames(chat)
+    assert chat.scroller.evaluate(TO_GO) == 0
+    chat.page.mouse.up()
+    chat.stop()
+    with_bars.close()
 
 
 def settled(element: Locator, measure: str) -> Any:
@@ -240,6 +277,45 @@ def test_what_the_reader_opens_far_above_stays_where_it_is(chat: ChatPage, stack
     frames(chat)
     assert summary.evaluate(PLACE) == place
     chat.stop()
+
+
+# Until the renderer is there
+
+
+def test_text_is_shown_as_it_is_written_until_the_renderer_is_there(
+    chat: ChatPage, stack: Stack
+) -> None:
+    held: list[Route] = []
+    chat.page.route("**/js/markdown/index.js", lambda route: held.append(route))
+    chat.think.check()
+    steps = [["think", "*Hm.*"], ["say", "Some *te"], ["wait", "early"], ["say", "xt*\n\nEnd"]]
+    chat.send(script("early", *steps))
+    expect(chat.answer).to_have_text("Some *te")
+    stack.open_gate("early")
+    expect(chat.answer).to_have_text("Some *text*\n\nEnd", use_inner_text=True)
+    chat.wait_finished()
+    [route] = held
+    route.continue_()
+    chat.wait_answer("Some text End")
+    expect(chat.answer.locator("em")).to_have_text("text")
+    expect(chat.answer.locator("p")).to_have_count(2)
+    expect(chat.thinking.locator("em")).to_have_text("Hm.")
+
+
+def test_a_renderer_that_did_not_arrive_is_asked_for_again(chat: ChatPage) -> None:
+    lost: list[Route] = []
+
+    def lose_the_first(route: Route) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route)
+            route.abort()
+
+    chat.page.route("**/js/markdown/index.js", lose_the_first)
+    chat.send(script("lost", ["say", "Some *text*"]))
+    chat.wait_answer("Some text")
+    assert lost
 
 
 # Selecting and finding
@@ -378,9 +454,10 @@ def test_a_connection_that_comes_and_goes_is_told_once(
         with chat.page.expect_response("**/chat/*"):
             relay.cut()
     chat.wait_waiting("Connection lost. Reconnecting…")
+    expect(chat.status).to_have_text("Connection lost. Reconnecting…")
     stack.open_gate("flap")
     chat.wait_answer("Before and after.")
-    chat.wait_finished()
+    expect(chat.status).to_have_text("The answer is complete.")
     assert [text for text in said() if text != "Answering…"] == [
         "Connection lost. Reconnecting…",
         "The answer is complete.",
@@ -431,8 +508,8 @@ def test_a_cut_off_answer_looks_cut_off_and_goes_on(
     wait_for(lambda: lost not in stack.engines() and stack.answers(), "a new engine")
     chat.answer.evaluate("element => element.firstElementChild.mark = 'the same'")
     with chat.page.expect_request("**/chat") as sent:
-        chat.button("Continue").click()
-    expect(chat.scroller).to_be_focused()
+        chat.button("Continue").press("Enter")
+    expect(chat.composer).to_be_focused()
     request: Any = sent.value.post_data_json
     assert request["messages"][:2] == [
         {"role": "user", "content": question},
@@ -492,7 +569,7 @@ def test_going_on_survives_a_reload_and_a_server_that_is_away(
     relay.unplug()
     chat.button("Continue").click()
     expect(chat.error).to_contain_text("The server cannot be reached.")
-    assert chat.answer_text() == "Half"
+    chat.wait_answer("Half")
     relay.plug_in()
     chat.page.route("**/chat", lambda route: None)
     chat.button("Continue").click()
@@ -688,6 +765,7 @@ def test_a_proxy_that_buffers_is_named_once(
     expect(notice).to_contain_text("X-Accel-Buffering: no")
     expect(notice).to_contain_text("proxy_buffering off")
     notice.get_by_role("button", name="Dismiss").click()
+    expect(chat.composer).to_be_focused()
     chat.wait_finished()
     chat.send("again")
     chat.wait_finished()
@@ -717,10 +795,11 @@ def test_an_answer_is_announced_once_when_it_is_whole(chat: ChatPage, stack: Sta
     chat.send(script("heard", ["say", "Half "], ["wait", "heard"], ["say", "and half."]))
     chat.wait_answer("Half")
     chat.wait_streaming()
+    expect(chat.status).to_have_text("Answering…")
     assert chat.page.evaluate("heard") == []
     stack.open_gate("heard")
     chat.wait_answer("Half and half.")
-    chat.wait_finished()
+    expect(chat.status).to_have_text("The answer is complete.")
     assert [text for text in said() if text != "Sending…"] == [
         "Answering…",
         "The answer is complete.",
@@ -730,6 +809,24 @@ def test_an_answer_is_announced_once_when_it_is_whole(chat: ChatPage, stack: Sta
     chat.wait_answer("Half and half.")
     frames(chat)
     expect(chat.status).to_have_text("")
+
+
+def test_what_a_button_did_and_the_end_of_an_answer_are_both_announced(
+    chat: ChatPage, stack: Stack
+) -> None:
+    chat.send(script("both", ["say", "Half "], ["wait", "both"], ["say", "and half."]))
+    chat.wait_answer("Half")
+    expect(chat.status).to_have_text("Answering…")
+    said = watch_status(chat)
+    stack.open_gate("both")
+    chat.page.evaluate(
+        """async () => {
+            while (document.querySelector("[role=log]").ariaBusy === "true") await new Promise(requestAnimationFrame);
+            document.querySelector(".message.user button").click();
+        }"""
+    )
+    wait_for(lambda: len(said()) >= 2, "both")
+    assert sorted(said()) == ["Copied", "The answer is complete."]
 
 
 def test_an_error_is_an_alert_when_it_happens_and_not_again(chat: ChatPage) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from backend.errors import BurbleError
 from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
 from e2e.stack import Stack
@@ -56,6 +58,18 @@ def test_english_is_spoken_to_all_others(browser: Browser, stack: Stack) -> None
         context.close()
 
 
+def test_a_language_that_does_not_arrive_is_english(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context(locale="ar")
+    chat = ChatPage(context.new_page(), stack.url + "/")
+    chat.page.route("**/js/words/ar.js", lambda route: route.abort())
+    chat.open()
+    chat.send("hello")
+    chat.wait_answer("hello ")
+    expect(chat.page.locator("html")).to_have_attribute("lang", "en")
+    assert chat.faults == []
+    context.close()
+
+
 def test_everything_is_said_in_arabic(arabic: ChatPage, stack: Stack) -> None:
     page = arabic.page
     expect(page.get_by_role("heading", level=2)).to_have_text("بمَ تفكّر؟")
@@ -76,6 +90,24 @@ def test_everything_is_said_in_arabic(arabic: ChatPage, stack: Stack) -> None:
     page.get_by_role("button", name="المفاتيح").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     assert english(page) == []
+
+
+def test_every_error_of_the_server_is_told_in_arabic(arabic: ChatPage) -> None:
+    def below(kind: type[BurbleError]) -> Iterator[type[BurbleError]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from below(child)
+
+    errors = {kind.code: kind.default for kind in below(BurbleError)}
+    told: dict[str, str] = arabic.page.evaluate(
+        """async (errors) => {
+            const { problem } = await import(new URL("js/words/ar.js", document.baseURI));
+            return Object.fromEntries(Object.entries(errors).map(([code, text]) => [code, problem(code, text)]));
+        }""",
+        errors,
+    )
+    assert "engine_lost" in told
+    assert {code: text for code, text in told.items() if re.search("[A-Za-z]", text)} == {}
 
 
 def test_a_suggestion_is_sent_in_arabic(arabic: ChatPage) -> None:

@@ -383,6 +383,17 @@ def test_no_key_of_a_composition_sends(chat: ChatPage) -> None:
     expect(chat.questions).to_have_count(1)
 
 
+def test_enter_that_is_held_down_sends_and_writes_nothing(chat: ChatPage) -> None:
+    chat.composer.fill("held")
+    chat.page.keyboard.down("Enter")
+    expect(chat.questions).to_have_text("held")
+    for _ in range(3):
+        chat.page.keyboard.down("Enter")  # a repeat, for it was not let go
+    chat.page.keyboard.up("Enter")
+    chat.composer.press_sequentially("next")
+    expect(chat.composer).to_have_value("next")
+
+
 def test_an_input_method_writes_while_an_answer_runs(chat: ChatPage, stack: Stack) -> None:
     chat.send(script("ime", ["words", 3000], ["wait", "ime"]))
     chat.wait_longer_than(10)
@@ -560,6 +571,15 @@ def test_enter_breaks_the_line_on_a_touch_screen(phone: ChatPage, stack: Stack) 
     phone.composer.fill("with a keyboard")
     phone.composer.press("Control+Enter")
     phone.wait_answer("with a keyboard ")
+
+
+def test_no_keyboard_comes_up_on_a_touch_screen_for_an_answer(phone: ChatPage) -> None:
+    phone.composer.tap()
+    phone.composer.fill(script("again", ["tell", "The oven is cold."]))
+    phone.send_button.tap()
+    expect(phone.error).to_be_visible()
+    phone.button("Retry").tap()
+    expect(phone.scroller).to_be_focused()
 
 
 def test_the_help_on_a_touch_screen_tells_its_own_keys(phone: ChatPage) -> None:

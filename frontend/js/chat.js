@@ -25,6 +25,7 @@ import { Pace } from "./pace.js";
  * @property {boolean} think
  * @property {string} draft what is in the composer
  * @property {Waiting[]} outbox in the order in which they go; while no answer runs they are held back
+ * @property {boolean} held whether they are held back in any case, until the reader sends them
  * @property {string | null} editing while the last message is edited: the draft that was put aside for it
  */
 
@@ -38,7 +39,7 @@ const BACK_AFTER = 1000;
 
 /** @returns {State} */
 function emptyState() {
-  return { messages: [], think: false, draft: "", outbox: [], editing: null };
+  return { messages: [], think: false, draft: "", outbox: [], held: false, editing: null };
 }
 
 export class Chat {
@@ -53,6 +54,8 @@ export class Chat {
 
   #store;
   #changed;
+  /** What ran when the page was about to go away. @type {Answer | null} */
+  #left = null;
   /** Ends the reading of the running answer. */
   #reading = new AbortController();
   /** Runs while a connection is new, after one that was lost. @type {ReturnType<typeof setTimeout> | undefined} */
@@ -67,6 +70,7 @@ export class Chat {
     this.#store = store;
     this.#changed = changed;
     this.state = { ...emptyState(), .../** @type {Partial<State> | null} */ (store.load()) };
+    if (store.isCopy) this.#leaveItToTheOther();
   }
 
   /** The answer that is running, or null. */
@@ -75,20 +79,30 @@ export class Chat {
     return last && !last.end ? last : null;
   }
 
+  /** Whether what waits goes only when the reader sends it. */
+  get holdsBack() {
+    return this.state.held || !this.running;
+  }
+
   /** Go on with the answer that was running when the page was left. */
   resume() {
-    // Some browsers break a request off before they tell the page that it goes away.
-    if (this.#last?.end?.kind === "unreachable") {
-      this.continue();
-    } else if (this.running) {
-      this.running.figures.interrupted = true;
-      this.#read(this.running);
-    }
+    if (!this.running) return;
+    this.running.figures.interrupted = true;
+    this.#read(this.running);
+  }
+
+  /** Note what runs before the page may go away: some browsers break a request off before `suspend()`. */
+  leave() {
+    this.#left = this.running;
   }
 
   /** Leave the running answer as it is, for `resume()`: what a page that goes away still hears is no news. */
   suspend() {
     this.#reading.abort();
+    // A message that failed earlier may have arrived: only the reader sends it again.
+    if (this.#left?.end?.kind !== "unreachable") return;
+    reopen(this.#left);
+    this.#commit();
   }
 
   /** Send the draft: at once, after the answer that runs, or in the place of the message that is edited. */
@@ -119,6 +133,7 @@ export class Chat {
   /** Send the first message that is held back. */
   release() {
     const next = this.running ? undefined : this.state.outbox.shift();
+    this.state.held = false;
     if (next) this.#ask(next);
   }
 
@@ -131,6 +146,7 @@ export class Chat {
     const at = this.state.outbox.indexOf(message);
     if (at < 0) return;
     this.state.outbox.splice(at, 1);
+    this.state.held &&= this.state.outbox.length > 0;
     this.state.draft = joined(message.content, this.state.draft);
     this.#commit();
   }
@@ -233,6 +249,12 @@ export class Chat {
     this.state.editing = null;
   }
 
+  /** Send nothing by itself that the tab which this one is a copy of sends, too. */
+  #leaveItToTheOther() {
+    this.state.held = this.state.outbox.length > 0;
+    if (this.running?.id === "") this.running.end = { kind: "stopped" };
+  }
+
   /** @param {Waiting} message */
   #ask({ content, think }) {
     this.#leaveEditing();
@@ -253,6 +275,9 @@ export class Chat {
       const outcome = await follow({
         ...(answer.id === "" ? { body: this.#request(answer) } : { id: answer.id, lastEventId: answer.lastEventId }),
         signal: reading.signal,
+        onRequest: () => {
+          if (isOver()) reading.abort();
+        },
         onOpen: (id) => {
           if (isOver()) {
             reading.abort();
@@ -276,7 +301,7 @@ export class Chat {
           if (connection === "open") {
             this.#back = setTimeout(() => this.#connect("open"), BACK_AFTER);
           } else {
-            answer.figures.interrupted = true;
+            answer.figures.interrupted ||= answer.id !== "";
             this.#connect(connection);
           }
         },
@@ -318,7 +343,7 @@ export class Chat {
     endThinking(answer);
     answer.end = end;
     // After any other end the reader decides: what waits may no longer fit.
-    if (end.kind === "stop" && answer === this.#last) this.release();
+    if (end.kind === "stop" && answer === this.#last && !this.state.held) this.release();
     this.#commit();
   }
 

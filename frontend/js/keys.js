@@ -67,7 +67,7 @@ export function keysFor(action) {
 }
 
 /**
- * Hear the keys of a place.
+ * Hear the keys of a place. One that is held down acts once: what it would write then is no text.
  *
  * @param {Document | HTMLElement} target
  * @param {Key["place"]} place
@@ -76,8 +76,13 @@ export function keysFor(action) {
  */
 export function listen(target, place, actions) {
   target.addEventListener("keydown", (event) => {
+    const { repeat } = /** @type {KeyboardEvent} */ (event);
     const key = keyOf(/** @type {KeyboardEvent} */ (event), place);
-    if (key && actions[key.action] && actions[key.action]?.() !== false) event.preventDefault();
+    const act = key && actions[key.action];
+    if (!act) return;
+    // An arrow moves the caret, too.
+    const isTaken = repeat ? key.action !== "edit" : act() !== false;
+    if (isTaken) event.preventDefault();
   });
 }
 
@@ -88,7 +93,7 @@ export function listen(target, place, actions) {
  * @param {Key["place"]} place
  */
 export function keyOf(event, place, touch = onTouch(), apple = APPLE) {
-  if (event.defaultPrevented || event.repeat || isComposing(event)) return undefined;
+  if (event.defaultPrevented || isComposing(event)) return undefined;
   // What lies over the page has its own keys, Esc above all.
   if (document.querySelector(":modal")) return undefined;
   return keysHere(touch).find((key) => key.place === place && matches(key, event, apple));

@@ -1,7 +1,7 @@
 /** Starts the page: one state, its views, and when they draw. */
 
 import { Chat } from "./chat.js";
-import { listen } from "./keys.js";
+import { listen, onTouch } from "./keys.js";
 import { Store } from "./store.js";
 import { ComposerView } from "./views/composer.js";
 import { ConversationView } from "./views/conversation.js";
@@ -40,8 +40,9 @@ let drawnAt = -Infinity;
 const chat = new Chat({ store, changed: scheduleDraw });
 const status = new StatusView(byId("status"), chat);
 const say = (/** @type {string} */ text) => status.say(text);
-const conversation = new ConversationView(byId("conversation"), chat, say);
-const notice = new ClumpsNotice(byId("notice"), chat, say);
+const after = { say, left: takeFocus };
+const conversation = new ConversationView(byId("conversation"), chat, after);
+const notice = new ClumpsNotice(byId("notice"), chat, after);
 /** @type {HTMLFormElement} */
 const form = byId("composer");
 const follow = new Follow(byId("scroller"), byId("conversation"), byId("to-end"));
@@ -76,6 +77,13 @@ byId("suggestions").addEventListener("click", ({ target }) => {
   composer.focus();
 });
 
+/** What had the focus goes away: what comes next is most likely written, or stopped. */
+function takeFocus() {
+  // On touch the composer would bring up the keyboard.
+  if (onTouch()) byId("scroller").focus({ preventScroll: true });
+  else composer.focus();
+}
+
 function newChat() {
   chat.clear();
   composer.focus();
@@ -88,6 +96,7 @@ heedKeyboard();
 listen(document, undefined, { stop: () => composer.escape(), newChat, help: () => help.open() });
 
 document.addEventListener("input", loadRenderer, { once: true });
+window.addEventListener("beforeunload", () => chat.leave());
 window.addEventListener("pagehide", () => chat.suspend());
 window.addEventListener("pageshow", ({ persisted }) => {
   if (persisted) chat.resume();

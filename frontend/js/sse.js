@@ -143,7 +143,7 @@ function indexOrEnd(text, character, from) {
  * - finished: everything was received
  * - failed: the server said so in the stream, in an error event
  * - refused: the server said so before the stream, with a status and problem+json (RFC 9457)
- * - unreachable: the request never got an answer
+ * - unreachable: the request never got an answer; it may have arrived
  * - gone: the stream was cut and cannot be resumed any more
  *
  * @typedef {{state: "finished"}
@@ -175,7 +175,8 @@ export function backoff(failures, { base, cap }, random = Math.random()) {
  * Read one answer to its end and return how it ended.
  *
  * Without `id`, `body` is POSTed to `url`; with it, the answer is resumed after `lastEventId`. A stream that ends
- * neither with `[DONE]` nor with an error event was cut, and is resumed with GET `url`/id, for as long as it takes.
+ * neither with `[DONE]` nor with an error event was cut, and is resumed with GET `url`/id, for as long as it takes. A
+ * POST is made again only when it cannot have arrived: when there was no network as it was made.
  *
  * Rejects with the signal's reason as soon as `signal` is aborted; no callback is called after that.
  *
@@ -185,6 +186,7 @@ export function backoff(failures, { base, cap }, random = Math.random()) {
  * @param {string} [options.id]
  * @param {string} [options.lastEventId]
  * @param {AbortSignal} options.signal
+ * @param {() => void} [options.onRequest] called before each request, which an abort then prevents
  * @param {(id: string) => void} [options.onOpen] called when the answer's id is known
  * @param {(event: any, lastEventId: string) => void} options.onEvent called with each event's JSON and its id
  * @param {(connection: Connection, delayMs: number) => void} [options.onConnection] called when it changes; `delayMs`
@@ -201,10 +203,12 @@ export async function followAnswer(options) {
   for (;;) {
     const resuming = id !== "";
     const line = new Line(signal, times.silence);
+    const isOnline = navigator.onLine;
+    options.onRequest?.();
     try {
       const response = await line.request(...(resuming ? resumeRequest(url, id, parser) : startRequest(url, body)));
       signal.throwIfAborted();
-      const outcome = resuming ? judgeResume(response) : judgeStart(response);
+      const outcome = resuming ? judgeResume(response) : judgeStart(response, isOnline);
       if (outcome === "refused") return await readProblem(/** @type {Response} */ (response), signal);
       if (outcome === "read") {
         id ||= response?.headers.get("X-Generation-Id") ?? "";
@@ -341,9 +345,12 @@ function resumeRequest(url, id, parser) {
   return [`${url}/${encodeURIComponent(id)}`, { headers }];
 }
 
-/** @param {Response | null} response */
-function judgeStart(response) {
-  if (!response) return "unreachable";
+/**
+ * @param {Response | null} response
+ * @param {boolean} isOnline whether there was a network when it was asked for
+ */
+function judgeStart(response, isOnline) {
+  if (!response) return isOnline ? "unreachable" : "again";
   return response.ok && isEventStream(response) ? "read" : "refused";
 }
 

@@ -9,7 +9,15 @@ import { words } from "./words/index.js";
 const INTERVAL_MS = 1000;
 
 export class Store {
+  /**
+   * Whether what was loaded is also in another tab, which this one was duplicated from: known after `load()`.
+   *
+   * A tab marks its storage for as long as it is seen, so that only a copy begins with the mark, or a tab that crashed.
+   */
+  isCopy = false;
+
   #key;
+  #mark;
   #onTrouble;
   /** What is to be written next. @type {unknown} */
   #pending;
@@ -22,14 +30,17 @@ export class Store {
    */
   constructor(key, onTrouble) {
     this.#key = key;
+    this.#mark = `${key} is seen`;
     this.#onTrouble = onTrouble;
-    window.addEventListener("pagehide", () => this.flush());
-    document.addEventListener("visibilitychange", () => this.flush());
+    window.addEventListener("pagehide", () => this.#show(false));
+    window.addEventListener("pageshow", () => this.#show(!document.hidden));
+    document.addEventListener("visibilitychange", () => this.#show(!document.hidden));
   }
 
   /** Return the value that was kept, or null. */
   load() {
     try {
+      this.isCopy = sessionStorage.getItem(this.#mark) !== null;
       return JSON.parse(sessionStorage.getItem(this.#key) ?? "null");
     } catch (error) {
       if (!(error instanceof SyntaxError) && !isRefusal(error)) throw error;
@@ -46,6 +57,17 @@ export class Store {
   save(value) {
     this.#pending = value;
     this.#timer ??= setTimeout(() => this.flush(), INTERVAL_MS);
+  }
+
+  /** @param {boolean} isSeen */
+  #show(isSeen) {
+    this.flush();
+    try {
+      if (isSeen) sessionStorage.setItem(this.#mark, "");
+      else sessionStorage.removeItem(this.#mark);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+    }
   }
 
   /** Write at once what waits to be written. */

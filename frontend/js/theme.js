@@ -1,18 +1,17 @@
 /**
  * The theme: the system's, unless the reader has chosen one, which is kept.
  *
- * index.html runs this module before the others, so that the page is hardly ever seen in another theme than its own.
+ * What was kept is taken by `styles/chosen_theme.js`, before this module is there.
  */
 
 /** @typedef {"system" | "light" | "dark"} Theme */
 
 /** @type {readonly Theme[]} */
 const THEMES = ["system", "light", "dark"];
-// Several pages of one host share its storage.
 const KEY = `burble theme ${new URL("..", import.meta.url).pathname}`;
 
 /** The theme in use. */
-export let theme = kept();
+export let theme = /** @type {Theme} */ (document.documentElement.dataset.theme ?? "system");
 show();
 
 /** Take the next theme, and keep it where the browser allows that. */
@@ -24,17 +23,6 @@ export function nextTheme() {
   } catch (error) {
     // Storage is full, or switched off: then it is for this page only.
     if (!(error instanceof DOMException)) throw error;
-  }
-}
-
-/** @returns {Theme} */
-function kept() {
-  try {
-    const name = localStorage.getItem(KEY);
-    return THEMES.find((known) => known === name) ?? "system";
-  } catch (error) {
-    if (!(error instanceof DOMException)) throw error;
-    return "system";
   }
 }
 

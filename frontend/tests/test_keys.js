@@ -1,4 +1,4 @@
-import { KEYS, keyNames, keyOf, keysFor, keysHere } from "../js/keys.js";
+import { KEYS, keyNames, keyOf, keysFor, keysHere, listen } from "../js/keys.js";
 import { keys as words } from "../js/words/en.js";
 import { equal, test } from "./harness.js";
 
@@ -48,9 +48,22 @@ test("a key of a composition does nothing, whichever it is", () => {
   }
 });
 
-test("a key that is held down does nothing again", () => {
-  equal(action({ key: "Escape", repeat: true }), undefined);
-  equal(action({ key: "Escape" }), "stop");
+test("a key that is held down acts once and writes nothing, but an arrow moves on", () => {
+  const input = document.createElement("textarea");
+  document.body.append(input);
+  /** @type {string[]} */
+  const done = [];
+  listen(input, "composer", {
+    send: () => void done.push("send"),
+    edit: () => void done.push("edit"),
+  });
+  const press = (/** @type {KeyboardEventInit} */ init) =>
+    !input.dispatchEvent(new KeyboardEvent("keydown", { ...init, bubbles: true, cancelable: true }));
+  equal([press({ key: "Enter" }), press({ key: "Enter", repeat: true })], [true, true]);
+  equal([press({ key: "ArrowUp" }), press({ key: "ArrowUp", repeat: true })], [true, false]);
+  equal(press({ key: "Enter", shiftKey: true, repeat: true }), false);
+  equal(done, ["send", "edit"]);
+  input.remove();
 });
 
 test("⌘ is for Apple's systems, Ctrl for the others", () => {

@@ -307,6 +307,45 @@ test("without a network the reader says so", async () => {
   }
 });
 
+test("what was sent without a network is sent when there is one, for it cannot have arrived", async () => {
+  const server = await scripted({ headers: ID, body: [event(1, "a"), DONE] });
+  const fetched = window.fetch;
+  window.fetch = async (...request) => {
+    if (!navigator.onLine) throw new TypeError("Failed to fetch");
+    return fetched(...request);
+  };
+  Object.defineProperty(navigator, "onLine", { value: false, configurable: true });
+  try {
+    const { outcome, seen } = follow(server.url, {
+      times: NEVER,
+      onConnection: (connection) => {
+        if (connection !== "offline") return;
+        Reflect.deleteProperty(navigator, "onLine");
+        setTimeout(() => window.dispatchEvent(new Event("online")));
+      },
+    });
+    equal(await outcome, { state: "finished" });
+    equal([seen.text, seen.connections, (await server.requests()).length], ["a", ["offline", "open"], 1]);
+  } finally {
+    Reflect.deleteProperty(navigator, "onLine");
+    window.fetch = fetched;
+  }
+});
+
+test("a network that was lost on the way may have taken the message along: it is not sent again", async () => {
+  const fetched = window.fetch;
+  window.fetch = async () => {
+    Object.defineProperty(navigator, "onLine", { value: false, configurable: true });
+    throw new TypeError("Failed to fetch");
+  };
+  try {
+    equal(await follow("/nowhere").outcome, { state: "unreachable" });
+  } finally {
+    Reflect.deleteProperty(navigator, "onLine");
+    window.fetch = fetched;
+  }
+});
+
 test("an abort ends connecting", async () => {
   const server = await scripted({ silent: true, then: "hold" });
   const controller = new AbortController();

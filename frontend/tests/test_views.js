@@ -1,5 +1,6 @@
 import { newAnswer } from "../js/answer.js";
 import { Store } from "../js/store.js";
+import { StatusView } from "../js/views/status.js";
 import { announcement, ending, thinkingSummary, waiting } from "../js/words/en.js";
 import { equal, ok, test } from "./harness.js";
 
@@ -42,6 +43,33 @@ test("each end but the good one is said", () => {
     code: "timeout",
     error: true,
   });
+});
+
+test("each announcement stands long enough to be heard, and only the newest of the state's is made", async () => {
+  const root = document.createElement("p");
+  document.body.append(root);
+  /** @type {[string, number][]} */
+  const said = [];
+  new MutationObserver(() => root.textContent && said.push([root.textContent, performance.now()])).observe(root, {
+    childList: true,
+  });
+  const running = answer({ phase: "answering" });
+  const chat = { running: /** @type {object | null} */ (running), connection: "open", state: { messages: [running] } };
+  const status = new StatusView(root, /** @type {import("../js/chat.js").Chat} */ (/** @type {unknown} */ (chat)));
+  status.draw("");
+  status.say("Copied");
+  status.say("Copied");
+  status.draw("Waiting: 1 message");
+  Object.assign(running, { end: { kind: "stop" } });
+  chat.running = null;
+  status.draw("");
+  while (said.length < 4) await new Promise((resolve) => setTimeout(resolve, 20));
+  equal(
+    said.map(([text]) => text),
+    ["Answering…", "Copied", "Copied", "The answer is complete."],
+  );
+  ok(said.every(([, at], index) => index === 0 || at - (said[index - 1]?.[1] ?? 0) >= 450));
+  root.remove();
 });
 
 test("the store writes when it is flushed, and reads the same again", () => {

@@ -53,9 +53,10 @@ test("Arabic counts as Arabic does", () => {
   );
 });
 
-test("a known error is told in Arabic, another in the server's words", () => {
+test("a known error is told in Arabic, with what the server knows of it; another in the server's words", () => {
   const said = (/** @type {string} */ code) =>
     ar.ending({ ...newAnswer(false), end: { kind: "failed", code, message: "The oven is cold." } })?.text;
-  equal(said("model_error"), "The oven is cold.");
+  equal(said("oven_error"), "The oven is cold.");
+  ok(/^[^a-z]+\nThe oven is cold.$/i.test(said("model_error") ?? ""));
   ok(!/[a-z]/i.test(said("queue_full") ?? "a"));
 });

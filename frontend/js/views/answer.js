@@ -21,7 +21,7 @@ import { ThinkingView } from "./thinking.js";
 
 export class AnswerView {
   #chat;
-  #say;
+  #after;
   #waiting = element("p", { className: "waiting", hidden: true });
   /** The row, and with it the note, the buttons and the figures under the text. */
   #foot = element("div", { className: "answer-foot" }, this.#waiting);
@@ -40,12 +40,12 @@ export class AnswerView {
   /**
    * @param {Answer} message
    * @param {Chat} chat
-   * @param {(text: string) => void} say tells those who listen to the page
+   * @param {import("./conversation.js").After} after
    */
-  constructor(message, chat, say) {
+  constructor(message, chat, after) {
     this.message = message;
     this.#chat = chat;
-    this.#say = say;
+    this.#after = after;
     const label = element("h2", { className: "visually-hidden" }, words.reading.model);
     this.root = element("article", { className: "message answer" }, label, this.#text.root, this.#foot);
   }
@@ -96,7 +96,7 @@ export class AnswerView {
     if (said) parts.push(this.#note(said, isOpen));
     if (message.content !== "") {
       const figures = new FiguresView(message);
-      const copying = new CopyButtons(this.#text.root, this.#say, () => ({
+      const copying = new CopyButtons(this.#text.root, this.#after.say, () => ({
         markdown: message.content,
         html: toHtml(this.#text.root),
       }));
@@ -124,9 +124,9 @@ export class AnswerView {
       element("button", { type: "button", onclick: act }, name);
     const again = (/** @type {string} */ name, /** @type {() => void} */ act) =>
       button(name, () => {
-        // The button goes away; the focus stays near.
-        this.root.closest("main")?.focus({ preventScroll: true });
         act();
+        // The button goes away.
+        this.#after.left();
       });
     const remedies = [];
     if (canContinue(this.message)) remedies.push(again(reading.continue, () => this.#chat.continue()));

@@ -93,7 +93,7 @@ export class ComposerView {
   get news() {
     const { outbox, editing } = this.#chat.state;
     if (editing !== null) return words.writing.editing;
-    return outbox.length === 0 ? "" : words.outbox(outbox.length, this.#chat.running === null);
+    return outbox.length === 0 ? "" : words.outbox(outbox.length, this.#chat.holdsBack);
   }
 
   /** Stop what is under way here: the editing of a message, or else the answer. Returns false when nothing is. */

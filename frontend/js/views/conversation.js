@@ -12,24 +12,28 @@ import { element, update } from "./element.js";
  * @typedef {import("../chat.js").Chat} Chat
  * @typedef {import("../chat.js").Answer} Answer
  * @typedef {import("../chat.js").UserMessage} UserMessage
+ *
+ * @typedef {object} After
+ * @property {(text: string) => void} say called with what is to be told to those who listen to the page
+ * @property {() => void} left called when what had the focus went away
  */
 
 export class ConversationView {
   #root;
   #chat;
-  #say;
+  #after;
   /** @type {{message: UserMessage | Answer, root: HTMLElement, draw: (isLast: boolean) => void}[]} */
   #views = [];
 
   /**
    * @param {HTMLElement} root
    * @param {Chat} chat
-   * @param {(text: string) => void} say tells those who listen to the page
+   * @param {After} after
    */
-  constructor(root, chat, say) {
+  constructor(root, chat, after) {
     this.#root = root;
     this.#chat = chat;
-    this.#say = say;
+    this.#after = after;
   }
 
   draw() {
@@ -38,7 +42,9 @@ export class ConversationView {
     for (const view of this.#views.splice(same < 0 ? messages.length : same)) view.root.remove();
     for (const message of messages.slice(this.#views.length)) {
       const view =
-        message.role === "user" ? new UserView(message, this.#say) : new AnswerView(message, this.#chat, this.#say);
+        message.role === "user"
+          ? new UserView(message, this.#after.say)
+          : new AnswerView(message, this.#chat, this.#after);
       this.#views.push(view);
       this.#root.append(view.root);
     }

@@ -6,27 +6,32 @@ import { element } from "./element.js";
 export class ClumpsNotice {
   #root;
   #chat;
-  #say;
+  #after;
   #isSaid = false;
 
   /**
    * @param {HTMLElement} root empty and hidden
    * @param {import("../chat.js").Chat} chat
-   * @param {(text: string) => void} say tells those who listen to the page
+   * @param {import("./conversation.js").After} after
    */
-  constructor(root, chat, say) {
+  constructor(root, chat, after) {
     this.#root = root;
     this.#chat = chat;
-    this.#say = say;
+    this.#after = after;
   }
 
   draw() {
     if (!this.#chat.pace.clumpy || this.#isSaid) return;
     this.#isSaid = true;
-    const close = element("button", { type: "button", onclick: () => (this.#root.hidden = true) });
+    const close = element("button", { type: "button", onclick: () => this.#dismiss() });
     close.textContent = words.reading.dismiss;
     this.#root.append(element("p", {}, words.reading.clumps), close);
     this.#root.hidden = false;
-    this.#say(words.reading.clumps);
+    this.#after.say(words.reading.clumps);
+  }
+
+  #dismiss() {
+    this.#root.hidden = true;
+    this.#after.left();
   }
 }

@@ -37,7 +37,7 @@ export class OutboxView {
     const { state, running } = this.#chat;
     const { outbox } = state;
     update(this.root, { hidden: outbox.length === 0 });
-    update(this.#title, { textContent: outbox.length === 0 ? "" : words.outbox(outbox.length, running === null) });
+    update(this.#title, { textContent: outbox.length === 0 ? "" : words.outbox(outbox.length, this.#chat.holdsBack) });
     const focused = document.activeElement;
     update(this.#release, { hidden: running !== null });
     this.#drawItems(outbox);

@@ -2,14 +2,15 @@
  * A text that grows, shown as Markdown: only what is new of it is handed to the renderer.
  *
  * The renderer is larger than all the rest of the page, and a page without an answer does not need it: it is loaded as
- * soon as the reader begins to write. Should it not arrive, the text is shown as it is written.
+ * soon as the reader begins to write. Until it is there, the text is shown as it is written.
  */
 
+import { backoff, pause } from "../sse.js";
 import { words } from "../words/index.js";
 import { element } from "./element.js";
 
-/** When to try again to load what did not arrive. */
-const AGAIN_MS = 2000;
+/** When to try again to load what did not arrive, in ms. */
+const TIMES = { base: 500, cap: 15_000 };
 
 /** @typedef {typeof import("../markdown/index.js").createRenderer} CreateRenderer */
 
@@ -18,25 +19,30 @@ let createRenderer = null;
 /** @type {Promise<void> | null} */
 let loading = null;
 
-/** Load the renderer, if that has not begun yet. */
+/** Load the renderer, if that has not begun yet, until it is there. */
 export function loadRenderer() {
-  loading ??= import("../markdown/index.js").then(
-    (module) => {
-      createRenderer = module.createRenderer;
-    },
-    () => {
-      setTimeout(() => (loading = null), AGAIN_MS);
-    },
-  );
+  loading ??= load();
   return loading;
+}
+
+async function load() {
+  for (let failures = 0; !createRenderer; failures += 1) {
+    try {
+      ({ createRenderer } = await import("../markdown/index.js"));
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      await pause(backoff(failures, TIMES));
+    }
+  }
 }
 
 export class StreamedMarkdown {
   /** Made for the first text, so that without one the element is empty. @type {ReturnType<CreateRenderer> | null} */
   #renderer = null;
   #written = 0;
-  /** What is to be drawn as soon as that is possible. @type {{text: string, isFinal: boolean} | null} */
-  #waiting = null;
+  /** The text as it is written, until there is a renderer. @type {Text | null} */
+  #plain = null;
+  #isFinal = false;
 
   /** @param {string} className */
   constructor(className) {
@@ -49,31 +55,31 @@ export class StreamedMarkdown {
    */
   draw(text, isFinal) {
     if (text === "") return;
-    if (!createRenderer) {
-      if (!this.#waiting) loadRenderer().then(() => this.#drawWaiting());
-      this.#waiting = { text, isFinal };
-      return;
-    }
+    this.#isFinal = isFinal;
+    if (!createRenderer) return this.#drawPlain(text);
     if (this.#written < text.length) {
-      this.#renderer ??= this.#begin(createRenderer);
+      this.#renderer ??= createRenderer(this.root, { words: words.markdown });
       this.#renderer.write(text.slice(this.#written));
       this.#written = text.length;
     }
     if (isFinal) this.#renderer?.end();
   }
 
-  /** @param {CreateRenderer} create */
-  #begin(create) {
-    this.root.classList.remove("unrendered");
-    this.root.replaceChildren();
-    return create(this.root, { words: words.markdown });
+  /** @param {string} text */
+  #drawPlain(text) {
+    this.#plain ??= this.#beginPlain();
+    this.#plain.appendData(text.slice(this.#plain.length));
   }
 
-  #drawWaiting() {
-    const { text, isFinal } = this.#waiting ?? { text: "", isFinal: false };
-    this.#waiting = null;
-    if (createRenderer) return this.draw(text, isFinal);
+  #beginPlain() {
+    const plain = new Text();
     this.root.classList.add("unrendered");
-    this.root.textContent = text;
+    this.root.append(plain);
+    loadRenderer().then(() => {
+      plain.remove();
+      this.root.classList.remove("unrendered");
+      this.draw(plain.data, this.#isFinal);
+    });
+    return plain;
   }
 }

@@ -150,18 +150,38 @@ export function fileRefused(name, reason, limits) {
 /** @type {Record<string, string>} */
 const PROBLEMS = {
   bad_event: "أرسل الخادم ما لا يمكن قراءته.",
+  body_too_large: "المحادثة أكبر مما يقبله الخادم.",
   draining: "يُعاد تشغيل الخادم. حاول مجدّدًا بعد قليل.",
   engine_lost: "توقّفت العملية التي كانت تكتب هذه الإجابة.",
+  error: "حدث خطأ ما.",
   generation_failed: "تعذّر إكمال الإجابة.",
+  invalid_position: "لا يعرف الخادم الموضع الذي تُستأنف منه هذه الإجابة.",
+  invalid_request: "لا يقبل الخادم هذا الطلب.",
+  malformed_body: "وصل الطلب إلى الخادم بصيغة غير صالحة.",
+  model_error: "أخفق النموذج أثناء الإجابة.",
   model_unavailable: "النموذج غير متاح.",
   queue_full: "عدد المنتظرين كبير. حاول مجدّدًا بعد قليل.",
   shutdown: "توقّف الخادم قبل أن تكتمل الإجابة.",
   timeout: "طال صمت النموذج.",
+  unknown_generation: "لا توجد هذه الإجابة: معرّفها غير معروف، أو انتهت مدّتها.",
+  unsupported_media: "وصل الطلب إلى الخادم بنوع محتوى لا يقبله.",
+};
+
+/**
+ * The server's own words where it may know more than its usual sentence: what is wrong, or what the model tells.
+ *
+ * @type {Record<string, string>}
+ */
+const USUAL = {
+  invalid_request: "The request is not valid.",
+  model_error: "The model failed while it was answering.",
 };
 
 /** @param {string} code @param {string} message */
 export function problem(code, message) {
-  return PROBLEMS[code] ?? message;
+  const known = PROBLEMS[code];
+  if (known === undefined) return message;
+  return (USUAL[code] ?? message) === message ? known : `${known}\n${message}`;
 }
 
 /** @param {Answer} answer @param {Connection} connection */

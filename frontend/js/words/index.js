@@ -22,10 +22,24 @@ export let words = english;
 export async function chooseWords(languages) {
   const names = languages.map((language) => language.split("-")[0] ?? "");
   const chosen = names.find((name) => name === english.language || name in OTHERS);
-  words = (await OTHERS[chosen ?? ""]?.()) ?? english;
+  words = await load(chosen ?? "");
   document.documentElement.lang = words.language;
   document.documentElement.dir = words.direction;
   if (words !== english) translatePage();
+}
+
+/**
+ * A module that does not arrive is no reason not to chat.
+ *
+ * @param {string} language
+ */
+async function load(language) {
+  try {
+    return (await OTHERS[language]?.()) ?? english;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return english;
+  }
 }
 
 /** Put the words into what index.html says in English: `data-words` holds pairs of a key and, after "@", an attribute. */
