@@ -91,10 +91,10 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """End every process of the stack, the orderly way if it can."""
+        """End every process of the stack at once, by Ctrl+C, and by force what does not take it."""
         family = self.processes()
         if self._process.poll() is None:
-            self._process.terminate()
+            os.killpg(self._process.pid, signal.SIGINT)
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
