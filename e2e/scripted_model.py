@@ -5,6 +5,7 @@ word by word. The steps:
 
     ["say", text]            yield it as one token
     ["words", count]         yield count tokens "NAME-0 ", "NAME-1 " …
+    ["type", text]           yield it word by word, at most a hundred a second
     ["think", text]          yield it as thinking
     ["prefill", done, total]
     ["sleep", seconds]
@@ -24,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -84,6 +86,10 @@ class ScriptedModel:
                 for index in range(count):
                     yield f"{name}-{index} "
                     await asyncio.sleep(0.001)
+            case "type", text:
+                for word in re.findall(r"\S+\s*|\s+", text):
+                    yield word
+                    await asyncio.sleep(0.01)
             case "think", text:
                 yield Delta(thinking=text)
             case "prefill", done, total:
