@@ -9,7 +9,7 @@ word by word. The steps:
     ["think", text]          yield it as thinking
     ["prefill", done, total]
     ["sleep", seconds]
-    ["wait", gate]           until the file gate-NAME exists in the folder
+    ["wait", gate]           until the file gate-NAME exists in the folder, or every-gate
     ["fail", text]           raise RuntimeError
     ["tell", text]           raise ModelError, whose text the user sees
     ["yield", value]         yield it as it is, whatever it is
@@ -108,7 +108,8 @@ class ScriptedModel:
                 time.sleep(seconds)
 
     async def _gate(self, name: str) -> None:
-        while not (self._folder / f"gate-{name}").exists():
+        gate, every_gate = self._folder / f"gate-{name}", self._folder / "every-gate"
+        while not (os.path.exists(gate) or os.path.exists(every_gate)):  # noqa: PTH110, it is often asked
             await asyncio.sleep(0.005)
 
     def _note(self, line: str) -> None:
