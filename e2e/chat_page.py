@@ -9,6 +9,7 @@ from __future__ import annotations
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 TIMEOUT_MS = 30_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 # The text of an element as a reader takes it: whatever separates blocks, and every run of white space, is one space.
 # `innerText` would not do: it skips what is off the screen (`content-visibility`).
@@ -124,18 +125,18 @@ class ChatPage:
 
     def wait_waiting(self, text: str) -> None:
         """Wait until the last answer says what it waits for."""
-        expect(self.answers.last.locator(".waiting")).to_have_text(text, timeout=TIMEOUT_MS)
+        expect(self.answers.last.locator(".waiting")).to_have_text(text)
 
     def wait_note(self, text: str) -> None:
         """Wait until a note under the last answer says this."""
-        expect(self.answers.last.locator(".note p")).to_contain_text(text, timeout=TIMEOUT_MS)
+        expect(self.answers.last.locator(".note p")).to_contain_text(text)
 
     def wait_streaming(self) -> None:
         expect(self.log).to_have_attribute("aria-busy", "true")
 
     def wait_finished(self) -> None:
         """Wait until no answer runs, however the last one ended."""
-        expect(self.log).to_have_attribute("aria-busy", "false", timeout=TIMEOUT_MS)
+        expect(self.log).to_have_attribute("aria-busy", "false")
         expect(self.stop_button).to_have_count(0)
 
     def _heard(self, message: ConsoleMessage) -> None:

@@ -34,15 +34,24 @@ def start_stack() -> Iterator[Callable[..., Stack]]:
         stack.stop()
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """One stack with the scripted model for all tests of a module that leave it as they found it."""
+@pytest.fixture(scope="session")
+def scripted_stack() -> Iterator[Stack]:
     stack = Stack().start()
     yield stack
     stack.stop()
 
 
 @pytest.fixture(scope="module")
+def stack(scripted_stack: Stack) -> Iterator[Stack]:
+    """One stack with the scripted model for all tests that leave it as they found it.
+
+    Gates and the journal are a module's own.
+    """
+    yield scripted_stack
+    scripted_stack.clear()
+
+
+@pytest.fixture(scope="session")
 def simulated_stack() -> Iterator[Stack]:
     """One stack with the simulated model, at a hurried pace."""
     stack = Stack(model="simulated", simulated_min_delay_ms=2, simulated_max_delay_ms=6).start()

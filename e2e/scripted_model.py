@@ -5,10 +5,11 @@ word by word. The steps:
 
     ["say", text]            yield it as one token
     ["words", count]         yield count tokens "NAME-0 ", "NAME-1 " …
+    ["type", text]           yield it word by word, at most a hundred a second
     ["think", text]          yield it as thinking
     ["prefill", done, total]
     ["sleep", seconds]
-    ["wait", gate]           until the file gate-NAME exists in the folder
+    ["wait", gate]           until the file gate-NAME exists in the folder, or every-gate
     ["fail", text]           raise RuntimeError
     ["tell", text]           raise ModelError, whose text the user sees
     ["yield", value]         yield it as it is, whatever it is
@@ -24,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -84,6 +86,10 @@ class ScriptedModel:
                 for index in range(count):
                     yield f"{name}-{index} "
                     await asyncio.sleep(0.001)
+            case "type", text:
+                for word in re.findall(r"\S+\s*|\s+", text):
+                    yield word
+                    await asyncio.sleep(0.01)
             case "think", text:
                 yield Delta(thinking=text)
             case "prefill", done, total:
@@ -102,7 +108,8 @@ class ScriptedModel:
                 time.sleep(seconds)
 
     async def _gate(self, name: str) -> None:
-        while not (self._folder / f"gate-{name}").exists():
+        gate, every_gate = self._folder / f"gate-{name}", self._folder / "every-gate"
+        while not (os.path.exists(gate) or os.path.exists(every_gate)):  # noqa: PTH110, it is often asked
             await asyncio.sleep(0.005)
 
     def _note(self, line: str) -> None:

@@ -91,10 +91,10 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """End every process of the stack, the orderly way if it can."""
+        """End every process of the stack at once, by Ctrl+C, and by force what does not take it."""
         family = self.processes()
         if self._process.poll() is None:
-            self._process.terminate()
+            self.interrupt()
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
@@ -133,6 +133,10 @@ class Stack:
 
     def hup(self) -> None:
         self.master.send_signal(signal.SIGHUP)
+
+    def interrupt(self) -> None:
+        """Press Ctrl+C."""
+        os.killpg(self._process.pid, signal.SIGINT)
 
     def http_workers(self) -> list[psutil.Process]:
         arbiter = self.dirty_arbiter()
@@ -187,6 +191,17 @@ class Stack:
     def open_gate(self, name: str) -> None:
         """Let every script that waits at this gate go on, now and later."""
         (self.script / f"gate-{name}").touch()
+
+    def clear(self) -> None:
+        """Let every script go on to its end, and forget all gates and what the journal says."""
+        (self.script / "every-gate").touch()
+        wait_for(self._is_idle, "the end of every script")
+        for path in self.script.iterdir():
+            path.unlink()
+
+    def _is_idle(self) -> bool:
+        engines = httpx.get(self.url + "/health/ready").json()["engines"]
+        return all(engine["running"] == engine["queued"] == 0 for engine in engines)
 
     def journal(self) -> list[str]:
         """What the scripted models did, in order: `load PID`, `start NAME`, `end NAME`, `close PID`."""

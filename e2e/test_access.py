@@ -124,6 +124,19 @@ def test_a_file_that_is_refused_and_a_message_that_is_edited(chat: ChatPage) -> 
     assert violations(chat) == []
 
 
+def test_a_file_that_is_dragged_over_the_page(chat: ChatPage) -> None:
+    data = chat.page.evaluate_handle(
+        """() => {
+            const data = new DataTransfer();
+            data.items.add(new File(["a"], "a.txt"));
+            return data;
+        }"""
+    )
+    chat.page.dispatch_event("body", "dragenter", {"dataTransfer": data})
+    expect(chat.page.get_by_text("Drop text files to add them")).to_be_visible()
+    assert violations(chat) == []
+
+
 @pytest.mark.browser_context_args(locale="ar", contrast="more")
 def test_an_answer_in_arabic(chat: ChatPage) -> None:
     expect(chat.page.locator("html")).to_have_attribute("lang", "ar")

@@ -174,6 +174,19 @@ def test_sigterm_ends_what_takes_too_long_with_a_terminal_event(
     wait_for(lambda: not stack.processes(), "every process to leave")
 
 
+def test_ctrl_c_ends_what_runs_at_once_with_a_terminal_event(
+    start_stack: Callable[..., Stack],
+) -> None:
+    stack = start_stack()
+    running = Reader(stack, script("a", ["say", "begun"], ["wait", "never"])).wait_text("begun")
+    stack.interrupt()
+    wait_for(lambda: not stack.processes(), "every process to leave", timeout_s=10)
+    assert running.join().error == "shutdown"
+    assert not running.done
+    assert not running.cut
+    assert "end a" in stack.journal()
+
+
 # HUP
 
 

@@ -16,6 +16,11 @@ from e2e.stack import Stack
 LONG_ANSWER = Path(__file__).parent.parent / "frontend" / "tests" / "long_answer.md"
 PAPER = "getComputedStyle(document.documentElement).backgroundColor"
 LIGHT, DARK = "rgb(248, 247, 243)", "rgb(18, 24, 25)"
+# How far an element is from each side of the window.
+ROOM = """(e) => {
+    const { top, right, bottom, left } = e.getBoundingClientRect();
+    return { top, right: innerWidth - right, bottom: innerHeight - bottom, left };
+}"""
 
 OpenAs = Callable[..., ChatPage]
 
@@ -148,6 +153,58 @@ def test_on_a_phone_nothing_is_zoomed_in_on(open_as: OpenAs) -> None:
     """Safari zooms in on a field whose text is smaller than 16 pixels."""
     chat = open_as(viewport={"width": 390, "height": 844})
     assert float(style(chat.composer, "font-size").removesuffix("px")) >= 16
+
+
+@pytest.mark.parametrize(
+    ("size", "insets"),
+    [
+        ((390, 844), {"top": 59, "right": 0, "bottom": 34, "left": 0}),
+        ((844, 390), {"top": 0, "right": 59, "bottom": 21, "left": 59}),
+    ],
+    ids=["upright", "on its side"],
+)
+def test_nothing_lies_under_what_a_phone_has_in_its_screen(
+    size: tuple[int, int], insets: dict[str, int], open_as: OpenAs
+) -> None:
+    """The notch, the round corners and the bar at the bottom."""
+    chat = open_as(viewport={"width": size[0], "height": size[1]})
+    chat.send("hello")
+    chat.wait_finished()
+    screen = chat.page.context.new_cdp_session(chat.page)
+    screen.send("Emulation.setSafeAreaInsetsOverride", {"insets": insets})
+    bars = chat.page.locator(
+        ".top h1, .top button:visible, #composer, #composer button:visible"
+    ).all()
+    assert len(bars) >= 7
+    for element in bars:
+        room = element.evaluate(ROOM)
+        assert all(room[side] >= inset for side, inset in insets.items()), (element, room)
+    for text in (chat.questions, chat.answer):
+        room = text.evaluate(ROOM)
+        assert room["left"] >= insets["left"]
+        assert room["right"] >= insets["right"]
+
+
+def test_the_page_is_as_high_as_what_is_seen_of_it(open_as: OpenAs) -> None:
+    """Pain: the composer is covered by a phone's keyboard, or by the browser's own bars."""
+    chat = open_as(viewport={"width": 390, "height": 844})
+    for height in (844, 500):
+        chat.page.set_viewport_size({"width": 390, "height": height})
+        assert chat.page.evaluate("document.body.offsetHeight") == height
+        assert 0 <= chat.page.locator("#composer").evaluate(ROOM)["bottom"] < 20
+    # As `js/views/keyboard.js` tells where the keyboard lies over the page.
+    chat.page.evaluate("document.documentElement.style.setProperty('--covered', '200px')")
+    assert 200 <= chat.page.locator("#composer").evaluate(ROOM)["bottom"] < 220
+    # No browser on a desk has bars that come and go, to which alone `dvh` differs from `vh`.
+    heights = chat.page.evaluate(
+        """() => {
+            const within = ({ cssRules = [] }) => [...cssRules].flatMap((rule) => [rule, ...within(rule)]);
+            const rules = [...document.styleSheets].flatMap(within);
+            return rules.flatMap(({ selectorText, style }) => (selectorText === "body" && style.blockSize) || []);
+        }"""
+    )
+    assert len(heights) == 1
+    assert "100dvh" in heights[0]
 
 
 def test_the_keys_are_read_from_the_beginning(open_as: OpenAs) -> None:

@@ -11,7 +11,6 @@ import threading
 import urllib.parse
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -387,66 +386,64 @@ WORDS = [
 ]
 
 
+PIECES = 51
+LEAST = 100  # characters of a piece
+
+
 @pytest.fixture
-def reply_file(tmp_path: Path) -> Path:
-    """A file of 1,200 words, each different from its neighbours, in several scripts."""
+def pieces() -> list[str]:
+    """An answer of 1,224 words, each different from its neighbours, in several scripts, cut in pieces."""
     shuffled = random.Random(7)
-    words = (f"{shuffled.choice(WORDS)}{index} " for index in range(1200))
-    path = tmp_path / "reply.txt"
-    path.write_text("".join(words), encoding="utf-8")
-    return path
+    words = [f"{shuffled.choice(WORDS)}{index} " for index in range(PIECES * 24)]
+    pieces = ["".join(words[start : start + 24]) for start in range(0, len(words), 24)]
+    assert min(len(as_read(piece)) for piece in pieces) > LEAST
+    return pieces
 
 
-@pytest.fixture
-def reading_stack(start_stack: StartStack, reply_file: Path) -> Stack:
-    return start_stack(
-        model="simulated",
-        simulated_reply_file=reply_file,
-        simulated_min_delay_ms=5,
-        simulated_max_delay_ms=20,
-    )
+def piece_by_piece(name: str, pieces: list[str]) -> str:
+    """Write the next piece when the one before is written and its gate, the name and its number, is open."""
+    steps = [(["type", piece], ["wait", f"{name}{index}"]) for index, piece in enumerate(pieces)]
+    return script(name, *(step for pair in steps for step in pair))
 
 
 def test_fifty_reloads_lose_and_double_nothing(
-    open_chat: OpenChat, reading_stack: Stack, reply_file: Path
+    chat: ChatPage, stack: Stack, pieces: list[str]
 ) -> None:
-    reply = as_read(reply_file.read_text(encoding="utf-8"))
-    chat = open_chat(reading_stack.url)
+    reply = as_read("".join(pieces))
     pick = random.Random(3)
-    reloads = 0
-    while reloads < 50:
-        chat.send("go on")
-        shown = ""
-        while reloads < 50 and len(shown.encode("utf-16-le")) // 2 < 6000:
-            units = len(shown.encode("utf-16-le")) // 2
-            shown = chat.wait_longer_than(units + pick.choice([0, 0, 5, 50, 150]))
-            assert reply.startswith(shown)
-            chat.reload()
-            reloads += 1
-        chat.wait_answer(reply)
-        chat.wait_finished()
+    chat.send(piece_by_piece("reloads", pieces))
+    shown = ""
+    for index in range(50):
+        units = len(shown.encode("utf-16-le")) // 2
+        shown = chat.wait_longer_than(units + pick.choice([0, 0, 5, 50, LEAST]))
+        assert reply.startswith(shown)
+        stack.open_gate(f"reloads{index}")
+        chat.reload()
+    stack.open_gate("reloads50")
+    chat.wait_answer(reply)
+    chat.wait_finished()
     chat.reload()
     chat.wait_answer(reply)
 
 
 def test_a_pulled_plug_is_told_and_mended(
-    open_chat: OpenChat, reading_stack: Stack, reply_file: Path
+    open_chat: OpenChat, stack: Stack, relay: Relay, pieces: list[str]
 ) -> None:
-    reply = reply_file.read_text(encoding="utf-8")
-    relay = Relay(reading_stack.port)
     chat = open_chat(relay.url)
-    chat.send("go on")
+    chat.send(piece_by_piece("plug", pieces[:10]))
     length = 0
-    for _ in range(8):
-        length = len(chat.wait_longer_than(length + 200))
+    for index in range(8):
+        length = len(chat.wait_longer_than(length + LEAST))
+        stack.open_gate(f"plug{index}")
         relay.cut()
     relay.unplug()
     chat.wait_waiting("Connection lost. Reconnecting…")
     expect(chat.status).to_have_text("Connection lost. Reconnecting…")
     relay.plug_in()
-    chat.wait_answer(reply)
+    for index in range(8, 10):
+        stack.open_gate(f"plug{index}")
+    chat.wait_answer("".join(pieces[:10]))
     chat.wait_finished()
-    relay.close()
 
 
 def test_a_browser_without_a_network_says_so(

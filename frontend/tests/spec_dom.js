@@ -237,10 +237,10 @@ export function untidyText(root) {
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = /** @type {Text} */ (walker.currentNode);
-    const place = text.parentElement?.outerHTML.slice(0, 200);
-    if (!text.data) return `an empty text node in ${place}`;
+    const place = () => text.parentElement?.outerHTML.slice(0, 200);
+    if (!text.data) return `an empty text node in ${place()}`;
     if (text.nextSibling instanceof Text)
-      return `text nodes ${JSON.stringify([text.data, text.nextSibling.data])} in ${place}`;
+      return `text nodes ${JSON.stringify([text.data, text.nextSibling.data])} in ${place()}`;
   }
   return null;
 }

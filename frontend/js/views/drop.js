@@ -9,7 +9,7 @@ import { element } from "./element.js";
  * @param {(files: File[]) => void} take
  */
 export function takeFiles(take) {
-  const veil = element("div", { className: "drop", hidden: true }, element("p", {}, words.writing.drop));
+  const veil = element("aside", { className: "drop", hidden: true }, element("p", {}, words.writing.drop));
   document.body.append(veil);
 
   document.addEventListener("dragenter", (event) => {
