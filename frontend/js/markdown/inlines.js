@@ -7,6 +7,7 @@
  */
 
 import { withAutolinks } from "./autolinks.js";
+import { CJK } from "./cjk.js";
 import { REFERENCE, decodeReference } from "./entities.js";
 import { endBefore } from "./line.js";
 import { safeLink } from "./links.js";
@@ -527,8 +528,11 @@ class InlineParser {
     const spaceAfter = after === "" || WHITE_SPACE.test(after);
     const markBefore = PUNCTUATION.test(before);
     const markAfter = PUNCTUATION.test(after);
-    const left = !spaceAfter && (!markAfter || spaceBefore || markBefore);
-    const right = !spaceBefore && (!markBefore || spaceAfter || markAfter);
+    // Where words have no spaces between them, marks may stand beside any of their letters and punctuation. Source:
+    // the amendment to section 6.2 of github.com/tats-u/markdown-cjk-friendly.
+    const isCjk = CJK.test(before) || CJK.test(after);
+    const left = !spaceAfter && (!markAfter || spaceBefore || markBefore || isCjk);
+    const right = !spaceBefore && (!markBefore || spaceAfter || markAfter || isCjk);
     const inWord = character === "_";
     const delimiter = {
       piece,
@@ -537,7 +541,7 @@ class InlineParser {
       left: run.length,
       opens: left && (!inWord || !right || markBefore),
       closes: right && (!inWord || !left || markAfter),
-      likely: left && (spaceBefore || markBefore) && run !== "~",
+      likely: left && (spaceBefore || markBefore || CJK.test(before)) && run !== "~",
       at,
       previous: this.#delimiter,
       next: null,
