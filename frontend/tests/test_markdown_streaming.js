@@ -134,6 +134,8 @@ const FRAGMENTS = [
   ...["<b>", "</b>", "<br>", "<!--", "-->", "<div>\n", "<?", "&amp;", "&#x41;", "&"],
   ...["http://a.b", "www.a.b/c", "a@b.c", "/url", '"title"', "a", "b", "foo", "bar baz", "word ", "é", "字", "😀"],
   ...["\u200b", "\u00a0", "\0", "x^2", "\\frac{a}{b}"],
+  ..."。，（）“”の語한글".split(""),
+  ...["**。", "。**", "”**", "テスト", "http://a.b。", "http://a", "看http://"],
 ];
 
 test("the DOM of random texts is the same character by character as it is at once", () => {
