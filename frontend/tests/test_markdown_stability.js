@@ -84,6 +84,13 @@ const WITHOUT_FLICKER = [
   "2026 was a year",
   "a - b",
   "word!",
+  "**“强调”**的",
+  "这是**重点。**下一句",
+  "**テスト。**テスト",
+  "**（括号）**后",
+  "前**（括号）**后",
+  "그는 **“강조”**라고 말했다",
+  "这~~“不”~~是*「重」*点",
 ];
 
 test("raw marks are never shown and then taken away", () => {

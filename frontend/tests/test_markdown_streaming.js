@@ -135,6 +135,8 @@ const FRAGMENTS = [
   ...["http://a.b", "www.a.b/c", "a@b.c", "/url", '"title"', "a", "b", "foo", "bar baz", "word ", "é", "字", "😀"],
   ...["\u200b", "\u00a0", "\0", "x^2", "\\frac{a}{b}", "\\(", "\\)", "\\[", "\\]", "\n\\[\n", "\n\\]\n"],
   ...["\\begin{align*}\n", "\\end{align*}\n", "\\text{if ", "$HOME", "$5", "\\\\"],
+  ..."。，（）“”の語한글".split(""),
+  ...["**。", "。**", "”**", "テスト", "http://a.b。", "http://a", "看http://"],
 ];
 
 test("the DOM of random texts is the same character by character as it is at once", () => {

@@ -1,13 +1,17 @@
 /**
- * Addresses in plain text become links. Source: GFM 0.29, section 6.9 "Autolinks (extension)", without FTP.
+ * Addresses in plain text become links. Source: GFM 0.29, section 6.9 "Autolinks (extension)", without FTP. As in GitHub's
+ * own implementation, an address with a scheme needs no dot in its host. Other than there, an address ends where
+ * Chinese, Japanese or Korean begins: that is the sentence around it, and in a host it would lead elsewhere.
  *
  * @typedef {import("./inlines.js").Inline} Inline
  */
 
+import { CJK, CJK_CLASS } from "./cjk.js";
 import { safeLink } from "./links.js";
 
-const ADDRESS = /(?:https?:\/\/|www\.)[^\s<]+/gi;
-const DOMAIN = /^(?:https?:\/\/)?((?:[\p{L}\p{N}_-]+\.)*[\p{L}\p{N}_-]+)/iu;
+// With the flags `i` and `u` together, an "s" would match the long s as well.
+const ADDRESS = new RegExp(`(?:[hH][tT]{2}[pP][sS]?://|[wW]{3}\\.)[^\\s<${CJK_CLASS}]+`, "gu");
+const DOMAIN = /^(?:https?:\/\/|(?=www\.))(?=[\p{L}\p{N}])((?:[\p{L}\p{N}_-]+\.)*[\p{L}\p{N}_-]+)/iu;
 const LOCAL_PART = /[\w.+-]/;
 const MAIL_DOMAIN = /^[\w-]+(?:\.[\w-]+)+/;
 
@@ -43,9 +47,10 @@ function addresses(text) {
     const before = text[index - 1] ?? " ";
     const url = trimmed(run);
     const isWww = /^www\./i.test(run);
-    if (isWww ? !/[\s*_~(]/.test(before) : /[\p{L}\p{N}]/u.test(before)) continue;
+    const mayBegin = CJK.test(before) || (isWww ? /[\s*_~(]/ : /[^\p{L}\p{N}]/u).test(before);
+    if (!mayBegin) continue;
     const href = (isWww ? "http://" : "") + url;
-    if (hasDomain(url) && safeLink(href)) found.push({ start: index, end: index + url.length, href });
+    if (hasDomain(url, isWww ? 2 : 1) && safeLink(href)) found.push({ start: index, end: index + url.length, href });
   }
   for (let sign = text.indexOf("@"); sign >= 0; sign = text.indexOf("@", sign + 1)) {
     let start = sign;
@@ -70,7 +75,7 @@ function trimmed(url) {
     const last = url[end - 1] ?? "";
     const entity = last === ";" ? /&[a-z0-9]+;$/i.exec(url.slice(Math.max(0, end - 34), end)) : null;
     if (entity) end -= entity[0].length;
-    else if (/[?!.,:*_~'";]/.test(last)) end -= 1;
+    else if (/[?!.,:*_~'";\xab\xbb\u2010-\u2027\u2030-\u205e]/.test(last)) end -= 1;
     else if (last === ")" && surplus > 0) {
       end -= 1;
       surplus -= 1;
@@ -78,10 +83,15 @@ function trimmed(url) {
   }
 }
 
-/** At least one dot, and no underscore in the last two parts. @param {string} url */
-function hasDomain(url) {
+/**
+ * At least so many parts, and no underscore in the last two.
+ *
+ * @param {string} url
+ * @param {number} least
+ */
+function hasDomain(url, least) {
   const parts = DOMAIN.exec(url)?.[1]?.split(".") ?? [];
-  return parts.length > 1 && !parts.slice(-2).some((part) => part.includes("_"));
+  return parts.length >= least && !parts.slice(-2).some((part) => part.includes("_"));
 }
 
 /** @param {string} text @param {string} character */

@@ -8,15 +8,15 @@
 
 import { Block } from "./block.js";
 import { endsFormula, formulaBlock } from "./formulas.js";
-import { Line } from "./line.js";
+import { Line, endBefore } from "./line.js";
 import { normalLabel, scanDefinition } from "./references.js";
-import { alignment, cells } from "./table_rows.js";
+import { MAX_COLUMNS, alignment, cells } from "./table_rows.js";
 
 /** How deep blocks may nest: each level is an element within an element, which browsers do not bear in thousands. */
 const MAX_DEPTH = 64;
 
-/** How wide a table may be: browsers take seconds for thousands of columns. */
-const MAX_COLUMNS = 100;
+/** From this length on a paragraph that may begin with a definition is not looked at line by line, but at its end. */
+const MAX_PENDING_DEFINITION = 4000;
 
 const MAY_START = /[#`~*+_=<>0-9|:$\\[-]/;
 const HEADING = /#{1,6}(?=[ \t]|$)/y;
@@ -26,7 +26,7 @@ const SETEXT = /(?:=+|-+)[ \t]*$/y;
 const RULE = /(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:-[ \t]*){3,})$/y;
 const BULLET = /[*+-](?=[ \t]|$)/y;
 const NUMBER = /(\d{1,9})([.)])(?=[ \t]|$)/y;
-const DELIMITER_ROW = /(?=.*[|:])\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/y;
+const DELIMITER_ROW = /(?=.*[|:])\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*(?:\|[ \t]*)?$/y;
 const FOOTNOTE = /\[\^([^\s[\]^]+)\]:[ \t]*/y;
 const TASK = /^\[([ xX])\](?=[ \t]+\S)/;
 
@@ -72,7 +72,7 @@ export class BlockParser {
   add(text) {
     this.#read(new Line(text));
     const leaf = this.#tip;
-    if (leaf.kind === "paragraph") this.#takeDefinitions(leaf, true);
+    if (leaf.kind === "paragraph" && leaf.text.length < MAX_PENDING_DEFINITION) this.#takeDefinitions(leaf, true);
   }
 
   /**
@@ -83,20 +83,21 @@ export class BlockParser {
    */
   withUnfinished(text, look) {
     const saved = this.#open.map((block) => ({ block, copy: { ...block }, length: block.children.length }));
-    const { length } = this.#open;
     const line = this.#line;
     this.#trying = true;
-    if (!this.#undecided(text)) this.#read(new Line(text));
-    this.#guess();
-    look();
-    this.#trying = false;
-    this.#line = line;
-    this.#open = saved.map(({ block }) => block);
-    for (const { block, copy, length: children } of saved) {
-      Object.assign(block, copy);
-      block.children.length = children;
+    try {
+      if (!this.#undecided(text)) this.#read(new Line(text));
+      this.#guess();
+      look();
+    } finally {
+      this.#trying = false;
+      this.#line = line;
+      this.#open = saved.map(({ block }) => block);
+      for (const { block, copy, length } of saved) {
+        Object.assign(block, copy);
+        block.children.length = length;
+      }
     }
-    if (this.#open.length !== length) throw new Error("the open blocks were not restored");
   }
 
   /** No more lines come. */
@@ -127,7 +128,7 @@ export class BlockParser {
     if (tip.kind !== "paragraph") return;
     this.#takeDefinitions(tip, false);
     if (tip.text === "" || (tip.task === null && /^\[(?!\^)[^\]]+\]:/.test(tip.text))) tip.kind = "nothing";
-    else if (/^\|.*[^\s|].*\n$/.test(tip.text)) this.#guessTable(tip);
+    else if (/^\|[ \t|]*[^\s|].*\n$/.test(tip.text)) this.#guessTable(tip);
   }
 
   /** @param {Block} tip */
@@ -270,11 +271,7 @@ export class BlockParser {
     if (!marks) return null;
     const heading = this.#begin("heading");
     heading.level = marks.length;
-    heading.text = line.text
-      .slice(line.next + marks.length)
-      .replace(/^[ \t]+/, "")
-      .replace(/(?:^|[ \t]+)#+[ \t]*$/, "")
-      .replace(/[ \t]+$/, "");
+    heading.text = withoutClosingMarks(line.text.slice(line.next + marks.length)).replace(/^[ \t]+/, "");
     this.#close(heading, this.#line);
     return /** @type {const} */ ("complete");
   }
@@ -504,7 +501,7 @@ export class BlockParser {
         if (block.text.trim() === "" && block.task === null) block.kind = "nothing";
         break;
       case "html":
-        block.text = block.text.replace(/\s+$/, "");
+        block.text = block.text.trimEnd();
         break;
       case "code":
         if (!block.isFence) {
@@ -528,6 +525,18 @@ export class BlockParser {
       paragraph.text = paragraph.text.slice(found.end);
     }
   }
+}
+
+/**
+ * What stands in a heading: not the marks that may be repeated at its end, nor the spaces there.
+ *
+ * @param {string} text what follows its first marks
+ */
+function withoutClosingMarks(text) {
+  const end = endBefore(text, " \t");
+  const marks = endBefore(text.slice(0, end), "#");
+  const isClosed = /^[ \t]?$/.test(text.slice(Math.max(0, marks - 1), marks));
+  return isClosed ? text.slice(0, endBefore(text.slice(0, marks), " \t")) : text.slice(0, end);
 }
 
 /** @param {Line} line */

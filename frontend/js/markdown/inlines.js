@@ -7,8 +7,10 @@
  */
 
 import { withAutolinks } from "./autolinks.js";
+import { CJK } from "./cjk.js";
 import { REFERENCE, decodeReference } from "./entities.js";
 import { formulaEnd, guessFormula } from "./formulas.js";
+import { endBefore } from "./line.js";
 import { safeLink } from "./links.js";
 import { match, normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } from "./references.js";
 
@@ -47,25 +49,24 @@ const URI_AUTOLINK = /<([a-z][a-z0-9+.-]{1,31}:[^<>\x00-\x20]*)>/iy;
 const URI_AUTOLINK_START = /<([a-z][a-z0-9+.-]{1,31}:[^<>\x00-\x20]*)$/iy;
 const EMAIL_AUTOLINK =
   /<([\w.!#$%&'*+/=?^`{|}~-]+@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*)>/iy;
-const TAG = new RegExp(
-  [
-    /<[a-z][a-z0-9-]*(?:\s+[a-z_:][\w.:-]*(?:\s*=\s*(?:[^\s"'=<>`]+|'[^']*'|"[^"]*"))?)*\s*\/?>/,
-    /<\/[a-z][a-z0-9-]*\s*>/,
-    /<!--(?:-?>|[^]*?-->)/,
-    /<\?[^]*?\?>/,
-    /<![a-z][^>]*>/,
-    /<!\[CDATA\[[^]*?\]\]>/,
-  ]
-    .map(({ source }) => source)
-    .join("|"),
-  "iy",
-);
+const TAG =
+  /<[a-z][a-z0-9-]*(?:\s+[a-z_:][\w.:-]*(?:\s*=\s*(?:[^\s"'=<>`]+|'[^']*'|"[^"]*"))?)*\s*\/?>|<\/[a-z][a-z0-9-]*\s*>/iy;
+/** Raw HTML that is no tag: what it begins with, where its end may be at the soonest, and that end. */
+const MARKUP = /** @type {const} */ ([
+  [/<!--/y, 2, "-->"],
+  [/<\?/y, 2, "?>"],
+  [/<![a-z]/iy, 3, ">"],
+  [/<!\[CDATA\[/iy, 9, "]]>"],
+]);
 const LINE_BREAK_TAG = /^<br\s*\/?>$/i;
-/** Text whose meaning the next character decides. */
+/** Text whose meaning the next character decides, and how far from the end it is looked for. */
 const UNDECIDED_END =
   /(?:[!\\]?\[)?(?:\\?[*_~`]+|\\|&#?\w{0,31}|\^|<(?:[a-z][\w+.@-]{0,31})?|\$+)?$|!$/i;
+const UNDECIDED = 64;
 /** How long what looks like a link's text may go on without an end, before it is taken for plain text. */
 const MAX_PENDING = 120;
+/** How deep spans may nest. Those within are not drawn, but what they hold is: browsers do not bear thousands. */
+const MAX_DEPTH = 64;
 
 /**
  * @param {string} source
@@ -74,8 +75,14 @@ const MAX_PENDING = 120;
  * @returns {Parsed}
  */
 export function parseInlines(source, context, open) {
-  const text = open ? source.replace(/\n$/, "").replace(UNDECIDED_END, "") : source.replace(/[ \t\n]+$/, "");
-  return new InlineParser(text, context, open).parse();
+  return new InlineParser(open ? decided(source) : source.slice(0, endBefore(source, " \t\n")), context, open).parse();
+}
+
+/** @param {string} source */
+function decided(source) {
+  const end = source.endsWith("\n") ? source.length - 1 : source.length;
+  const start = Math.max(0, end - UNDECIDED);
+  return source.slice(0, start) + source.slice(start, end).replace(UNDECIDED_END, "");
 }
 
 /**
@@ -114,7 +121,6 @@ class Piece {
  * @property {boolean} image
  * @property {number} at where it stands
  * @property {number} start where its text begins
- * @property {boolean} active false inside of a link: links hold no links
  * @property {Delimiter | null} before the last delimiter before it
  */
 
@@ -129,8 +135,12 @@ class InlineParser {
   #delimiter = null;
   /** @type {Bracket[]} */
   #brackets = [];
+  /** How many of the brackets have a link in them: links hold no links, but images may. */
+  #aroundLink = 0;
   /** Where the runs of so many backticks begin. @type {Map<number, number[]> | null} */
   #backticks = null;
+  /** What raw HTML would end with and does not stand in the rest of the text. @type {Set<string>} */
+  #endless = new Set();
   /** Where something begins that has no end yet: from there on, more text may change everything. */
   #unsettled = Infinity;
 
@@ -211,7 +221,7 @@ class InlineParser {
 
   #lineEnd() {
     const { node } = this.#last;
-    const spaces = node.type === "text" ? / *$/.exec(node.text)?.[0].length ?? 0 : 0;
+    const spaces = node.type === "text" ? node.text.length - endBefore(node.text, " ") : 0;
     if (spaces > 0) {
       node.text = node.text.slice(0, -spaces);
       node.at = -1;
@@ -309,7 +319,7 @@ class InlineParser {
 
   #angle() {
     const address = match(URI_AUTOLINK, this.#text, this.#at) ?? match(EMAIL_AUTOLINK, this.#text, this.#at);
-    const tag = address ? null : match(TAG, this.#text, this.#at)?.[0];
+    const tag = address ? null : (match(TAG, this.#text, this.#at)?.[0] ?? this.#markup());
     if (address) {
       const shown = address[1] ?? "";
       this.#link((/^[^:]*@/.test(shown) ? "mailto:" : "") + shown, shown);
@@ -328,6 +338,17 @@ class InlineParser {
     }
   }
 
+  /** Raw HTML that is no tag. */
+  #markup() {
+    for (const [start, length, end] of MARKUP) {
+      if (this.#endless.has(end) || !match(start, this.#text, this.#at)) continue;
+      const at = this.#text.indexOf(end, this.#at + length);
+      if (at >= 0) return this.#text.slice(this.#at, at + end.length);
+      this.#endless.add(end);
+    }
+    return undefined;
+  }
+
   /**
    * @param {string | null} href
    * @param {string} text
@@ -343,7 +364,7 @@ class InlineParser {
   #openBracket(length) {
     const at = this.#at;
     const piece = this.#literal(length);
-    this.#brackets.push({ piece, image: length === 2, at, start: this.#at, active: true, before: this.#delimiter });
+    this.#brackets.push({ piece, image: length === 2, at, start: this.#at, before: this.#delimiter });
   }
 
   #closeBracket() {
@@ -354,19 +375,28 @@ class InlineParser {
     if (!bracket.image && /^\^[^\s[\]^]+$/.test(text)) {
       const label = normalLabel(text.slice(1));
       if (this.#context.isFootnote(label)) {
-        this.#brackets.pop();
+        this.#popBracket();
         this.#cutFrom(bracket.piece, bracket.before);
         this.#append({ type: "footnote", label: text.slice(1) });
         this.#at = after;
         return;
       }
     }
-    // A link that is not active still hides nothing: its brackets are text.
-    const target = bracket.active ? this.#target(bracket, text, after) : null;
-    this.#brackets.pop();
+    const target = this.#mayLink(bracket) ? this.#target(bracket, text, after) : null;
+    this.#popBracket();
     if (!target) return void this.#literal(1);
     this.#wrapBracket(bracket, target.href, target.title);
     this.#at = target.end;
+  }
+
+  /** @param {Bracket} bracket the innermost */
+  #mayLink(bracket) {
+    return bracket.image || this.#brackets.length > this.#aroundLink;
+  }
+
+  #popBracket() {
+    this.#brackets.pop();
+    this.#aroundLink = Math.min(this.#aroundLink, this.#brackets.length);
   }
 
   /**
@@ -450,7 +480,7 @@ class InlineParser {
     const link = this.#append({ type: "link", href, title, children: [] });
     link.inside = inside;
     if (inside) inside.previous = null;
-    for (const outer of this.#brackets) if (!outer.image && outer !== bracket) outer.active = false;
+    this.#aroundLink = this.#brackets.length;
   }
 
   /**
@@ -471,8 +501,8 @@ class InlineParser {
     for (const { at } of this.#brackets.slice(0, 1)) this.#unsettled = Math.min(this.#unsettled, at);
     const bracket = this.#brackets.at(-1);
     const text = bracket && this.#text.slice(bracket.start);
-    if (!bracket?.active || !text || text.length > MAX_PENDING || /^[\s\d]|\n/.test(text)) return;
-    this.#brackets.pop();
+    if (!bracket || !text || !this.#mayLink(bracket) || text.length > MAX_PENDING || /^[\s\d]|\n/.test(text)) return;
+    this.#popBracket();
     if (text.startsWith("^") && !bracket.image) this.#cutFrom(bracket.piece, bracket.before);
     else this.#wrapBracket(bracket, null, null, true);
   }
@@ -491,8 +521,11 @@ class InlineParser {
     const spaceAfter = after === "" || WHITE_SPACE.test(after);
     const markBefore = PUNCTUATION.test(before);
     const markAfter = PUNCTUATION.test(after);
-    const left = !spaceAfter && (!markAfter || spaceBefore || markBefore);
-    const right = !spaceBefore && (!markBefore || spaceAfter || markAfter);
+    // Where words have no spaces between them, marks may stand beside any of their letters and punctuation. Source:
+    // the amendment to section 6.2 of github.com/tats-u/markdown-cjk-friendly.
+    const isCjk = CJK.test(before) || CJK.test(after);
+    const left = !spaceAfter && (!markAfter || spaceBefore || markBefore || isCjk);
+    const right = !spaceBefore && (!markBefore || spaceAfter || markAfter || isCjk);
     const inWord = character === "_";
     const delimiter = {
       piece,
@@ -501,7 +534,7 @@ class InlineParser {
       left: run.length,
       opens: left && (!inWord || !right || markBefore),
       closes: right && (!inWord || !left || markAfter),
-      likely: left && (spaceBefore || markBefore) && run !== "~",
+      likely: left && (spaceBefore || markBefore || CJK.test(before)) && run !== "~",
       at,
       previous: this.#delimiter,
       next: null,
@@ -515,7 +548,7 @@ class InlineParser {
    * @param {boolean} optimistic whether to close what is still open
    */
   #processEmphasis(bottom, optimistic) {
-    /** How far down there is no opener for a kind of closer. @type {Map<string, Delimiter | null>} */
+    /** Up to where there is no opener for a kind of closer. @type {Map<string, number>} */
     const bottoms = new Map();
     let closer = this.#above(bottom);
     while (closer) {
@@ -524,12 +557,11 @@ class InlineParser {
         continue;
       }
       const kind = `${closer.character}${closer.opens}${closer.character === "~" ? closer.left : closer.length % 3}`;
-      const stop = bottoms.has(kind) ? bottoms.get(kind) : bottom;
-      const opener = findOpener(closer, bottom, stop ?? null);
+      const opener = findOpener(closer, Math.max(bottom?.at ?? -1, bottoms.get(kind) ?? -1));
       if (opener) {
         closer = this.#wrapEmphasis(opener, closer);
       } else {
-        bottoms.set(kind, closer.previous);
+        bottoms.set(kind, closer.at - 1);
         const { next } = closer;
         if (!closer.opens) this.#remove(closer);
         closer = next;
@@ -632,14 +664,19 @@ class InlineParser {
   /**
    * @param {Piece | null} first
    * @param {boolean} autolinks
+   * @param {number} [depth]
    * @returns {Inline[]}
    */
-  #nodes(first, autolinks) {
+  #nodes(first, autolinks, depth = 0) {
     /** @type {Inline[]} */
     const nodes = [];
     for (let piece = first; piece; piece = piece.next) {
       const { node } = piece;
-      if ("children" in node) node.children = this.#nodes(piece.inside, autolinks && node.type !== "link");
+      if ("children" in node && depth === MAX_DEPTH) {
+        for (const leaf of leaves(piece.inside)) append(nodes, leaf);
+        continue;
+      }
+      if ("children" in node) node.children = this.#nodes(piece.inside, autolinks && node.type !== "link", depth + 1);
       append(nodes, node);
     }
     return autolinks ? withAutolinks(nodes) : nodes;
@@ -662,13 +699,24 @@ class InlineParser {
   }
 }
 
+/** What holds nothing else, however deep it is. @param {Piece | null} first */
+function* leaves(first) {
+  const rest = [first];
+  while (rest.length > 0) {
+    const piece = rest.pop();
+    if (!piece) continue;
+    rest.push(piece.next);
+    if ("children" in piece.node) rest.push(piece.inside);
+    else yield piece.node;
+  }
+}
+
 /**
  * @param {Delimiter} closer
- * @param {Delimiter | null} bottom
- * @param {Delimiter | null} stop
+ * @param {number} after where it must stand behind
  */
-function findOpener(closer, bottom, stop) {
-  for (let opener = closer.previous; opener && opener !== bottom && opener !== stop; opener = opener.previous) {
+function findOpener(closer, after) {
+  for (let opener = closer.previous; opener && opener.at > after; opener = opener.previous) {
     if (!opener.opens || opener.character !== closer.character) continue;
     if (closer.character === "~") {
       if (opener.left === closer.left) return opener;

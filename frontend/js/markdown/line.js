@@ -79,3 +79,16 @@ export class Line {
     return " ".repeat(4 - (this.column % 4)) + this.text.slice(this.at + 1);
   }
 }
+
+/**
+ * Where a text ends without the last of its characters that are among these. (A pattern for that would be tried at
+ * every character.)
+ *
+ * @param {string} text
+ * @param {string} characters
+ */
+export function endBefore(text, characters) {
+  let end = text.length;
+  while (end > 0 && characters.includes(/** @type {string} */ (text[end - 1]))) end -= 1;
+  return end;
+}

@@ -7,7 +7,7 @@
 
 import { unescapeText } from "./entities.js";
 
-const LABEL = /\[((?:[^\\[\]]|\\[^])*)\]/y;
+const LABEL = /\[((?:[^\\[\]]|\\[^]){0,999})\]/y;
 const BRACKETED_DESTINATION = /<((?:[^<>\n\\]|\\.)*)>/y;
 const TITLE = /"((?:[^"\\]|\\[^])*)"|'((?:[^'\\]|\\[^])*)'|\(((?:[^()\\]|\\[^])*)\)/y;
 const SPACE_WITH_ONE_LINE_END = /[ \t]*\n?[ \t]*/y;
