@@ -5,7 +5,7 @@ word by word. The steps:
 
     ["say", text]            yield it as one token
     ["words", count]         yield count tokens "NAME-0 ", "NAME-1 " …
-    ["type", text]           yield it word by word, at most a hundred a second
+    ["type", text, seconds]  yield it word by word, with so long a pause after each
     ["think", text]          yield it as thinking
     ["prefill", done, total]
     ["sleep", seconds]
@@ -86,10 +86,10 @@ class ScriptedModel:
                 for index in range(count):
                     yield f"{name}-{index} "
                     await asyncio.sleep(0.001)
-            case "type", text:
+            case "type", text, seconds:
                 for word in re.findall(r"\S+\s*|\s+", text):
                     yield word
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(seconds)
             case "think", text:
                 yield Delta(thinking=text)
             case "prefill", done, total:

@@ -18,6 +18,10 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).parent.parent
+
+# One for all, for it reads the certificates, which takes longer than most requests. Each has a connection of its own.
+http_client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30)
+
 Result = TypeVar("Result")
 
 
@@ -109,7 +113,7 @@ class Stack:
 
     def answers(self, path: str = "/health/ready") -> bool:
         try:
-            return httpx.get(self.url + path, timeout=5).status_code == 200
+            return http_client.get(self.url + path, timeout=5).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -200,7 +204,7 @@ class Stack:
             path.unlink()
 
     def _is_idle(self) -> bool:
-        engines = httpx.get(self.url + "/health/ready").json()["engines"]
+        engines = http_client.get(self.url + "/health/ready").json()["engines"]
         return all(engine["running"] == engine["queued"] == 0 for engine in engines)
 
     def journal(self) -> list[str]:

@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from e2e.stack import ROOT, Stack, wait_for
+from e2e.stack import ROOT, Stack, http_client, wait_for
 
 KILLS = 20
 
@@ -68,7 +68,7 @@ class Reader:
 
     def _read(self) -> None:
         try:
-            with httpx.stream(
+            with http_client.stream(
                 "POST", self._stack.url + "/chat", json=self._body, timeout=60
             ) as response:
                 self.status = response.status_code
@@ -84,7 +84,7 @@ class Reader:
         headers = {"Last-Event-ID": str(self.ids[-1] if self.ids else 0)}
         url = f"{self._stack.url}/chat/{self.generation_id}"
         try:
-            with httpx.stream("GET", url, headers=headers, timeout=60) as response:
+            with http_client.stream("GET", url, headers=headers, timeout=60) as response:
                 self.status = response.status_code
                 self.cut = False
                 if self.status == 200:
@@ -125,6 +125,7 @@ def crowd(stack: Stack, size: int, count: int = 30) -> Iterator[list[Reader]]:
             )
             readers.append(reader)
             reader.join()
+            enough.wait(0.05)  # else they take the machine from the processes that start
 
     with ThreadPoolExecutor(size) as pool:
         asking = [pool.submit(ask, number) for number in range(size)]
@@ -247,7 +248,7 @@ def test_a_reload_takes_up_new_code_a_new_model_and_new_settings(
     stack = start_stack(root=tmp_path, model="mine:Mine")
 
     def ask(prompt: str = "x") -> str:
-        response = httpx.post(stack.url + "/chat/sync", json={"prompt": prompt})
+        response = http_client.post(stack.url + "/chat/sync", json={"prompt": prompt})
         return str(response.json().get("response", response.status_code))
 
     assert ask() == "first"
@@ -263,7 +264,9 @@ def test_a_reload_takes_up_new_code_a_new_model_and_new_settings(
     ops.write_text(ops.read_text().replace('{"status": "ok"}', '{"status": "new"}'))
     stack.hup()
     wait_for(lambda: ask("x" * 60) == "SECOND", "the new code")
-    wait_for(lambda: httpx.get(stack.url + "/health").json() == {"status": "new"}, "the new routes")
+    wait_for(
+        lambda: http_client.get(stack.url + "/health").json() == {"status": "new"}, "the new routes"
+    )
     wait_for(lambda: len(stack.engines()) == 1, "the old engine to leave")
     assert ask("x" * 60) == "SECOND"
 
@@ -285,7 +288,7 @@ def test_a_reload_that_cannot_start_changes_nothing(
     stack.hup()
     wait_for(lambda: "Not reloaded" in stack.log(), "the refusal in the log")
     assert [process.pid for process in stack.engines() + stack.http_workers()] == before
-    response = httpx.post(stack.url + "/chat/sync", json={"prompt": "still here"})
+    response = http_client.post(stack.url + "/chat/sync", json={"prompt": "still here"})
     assert response.json() == {"response": "still here "}
 
 
@@ -308,7 +311,7 @@ def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(
         lambda: sum(line.startswith("load") for line in stack.journal()) >= 2, "its try to load"
     )
     for _ in range(10):
-        assert httpx.post(stack.url + "/chat/sync", json={"prompt": "still here"}).json() == {
+        assert http_client.post(stack.url + "/chat/sync", json={"prompt": "still here"}).json() == {
             "response": "still here "
         }
     (stack.script / "fail-load").unlink()
@@ -362,9 +365,9 @@ def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(
             assert reader.error == "engine_lost"
             assert not reader.done
             assert reader.ended_at - killed_at < 2
-        response = httpx.post(stack.url + "/chat/sync", json={"prompt": "next one"}, timeout=30)
+        response = http_client.post(stack.url + "/chat/sync", json={"prompt": "next one"})
         assert response.json() == {"response": "next one "}
-        lost = httpx.get(f"{stack.url}/chat/{running[1].generation_id}")
+        lost = http_client.get(f"{stack.url}/chat/{running[1].generation_id}")
         assert lost.status_code == 404
 
 
@@ -427,7 +430,7 @@ def test_two_stacks_do_not_see_each_other(start_stack: Callable[..., Stack]) -> 
     ).wait_text("begun")
     engine = one.engines()[0].pid
     two = start_stack(runtime_dir=None)
-    assert httpx.get(f"{two.url}/chat/{reader.generation_id}").status_code == 404
+    assert http_client.get(f"{two.url}/chat/{reader.generation_id}").status_code == 404
     assert two.engines()[0].pid != engine
     two.stop()
     one.open_gate("go")
@@ -440,7 +443,7 @@ def test_requests_that_come_while_the_model_loads_wait_for_it(
 ) -> None:
     stack = start_stack(ready=False, before=lambda stack: (stack.script / "hold-load").touch())
     reader = Reader(stack, "good morning").wait_status("loading")
-    assert httpx.get(stack.url + "/health/ready").json()["detail"] == "Not ready: loading"
+    assert http_client.get(stack.url + "/health/ready").json()["detail"] == "Not ready: loading"
     stack.open_gate("load")
     assert reader.join().text == "good morning "
 
@@ -450,8 +453,10 @@ def test_a_model_that_does_not_load_says_why_and_is_tried_again(
 ) -> None:
     stack = start_stack(ready=False, before=lambda stack: (stack.script / "fail-load").touch())
     detail = "Not ready: failed (OSError: the weights are not there)"
-    wait_for(lambda: httpx.get(stack.url + "/health/ready").json()["detail"] == detail, detail)
-    response = httpx.post(stack.url + "/chat", json={"prompt": "x"})
+    wait_for(
+        lambda: http_client.get(stack.url + "/health/ready").json()["detail"] == detail, detail
+    )
+    response = http_client.post(stack.url + "/chat", json={"prompt": "x"})
     assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
     assert int(response.headers["retry-after"]) > 0
     (stack.script / "fail-load").unlink()

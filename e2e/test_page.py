@@ -13,7 +13,6 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
@@ -21,7 +20,7 @@ from backend.models import simulated
 from e2e.chat_page import ChatPage, as_read
 from e2e.relay import Relay
 from e2e.scripted_model import script
-from e2e.stack import Stack, wait_for
+from e2e.stack import Stack, http_client, wait_for
 
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
@@ -129,7 +128,7 @@ def hold_load(stack: Stack) -> None:
 
 def send_when_loading(chat: ChatPage, text: str) -> None:
     """Send as soon as there is an engine at all, which then loads its model."""
-    wait_for(lambda: "loading" in httpx.get(chat.url + "health/ready").text, "the engine")
+    wait_for(lambda: "loading" in http_client.get(chat.url + "health/ready").text, "the engine")
     chat.send(text)
     chat.wait_waiting("Loading the model…")
 
@@ -356,7 +355,9 @@ def test_an_answer_whose_rest_is_gone_keeps_its_text(
     chat.page.goto("about:blank")
     stack.open_gate("a")
     link = f"{stack.url}/chat/{json.loads(generation)['messages'][-1]['id']}"
-    wait_for(lambda: httpx.head(link).status_code != 200 and get_status(link) == 404, "its end")
+    wait_for(
+        lambda: http_client.head(link).status_code != 200 and get_status(link) == 404, "its end"
+    )
     chat.open()
     chat.wait_note("cut off")
     chat.wait_answer("This much.")
@@ -365,7 +366,7 @@ def test_an_answer_whose_rest_is_gone_keeps_its_text(
 
 
 def get_status(link: str) -> int:
-    with httpx.stream("GET", link) as response:
+    with http_client.stream("GET", link) as response:
         return response.status_code
 
 
@@ -387,22 +388,25 @@ WORDS = [
 
 
 PIECES = 51
-LEAST = 100  # characters of a piece
+LEAST = 50  # characters of a piece
+PAUSE_S = 0.03  # after each word, so that a piece takes about as long as the page to load: it is hardly ever at rest
 
 
 @pytest.fixture
 def pieces() -> list[str]:
-    """An answer of 1,224 words, each different from its neighbours, in several scripts, cut in pieces."""
+    """An answer of 612 words, each different from its neighbours, in several scripts, cut in pieces."""
     shuffled = random.Random(7)
-    words = [f"{shuffled.choice(WORDS)}{index} " for index in range(PIECES * 24)]
-    pieces = ["".join(words[start : start + 24]) for start in range(0, len(words), 24)]
+    words = [f"{shuffled.choice(WORDS)}{index} " for index in range(PIECES * 12)]
+    pieces = ["".join(words[start : start + 12]) for start in range(0, len(words), 12)]
     assert min(len(as_read(piece)) for piece in pieces) > LEAST
     return pieces
 
 
 def piece_by_piece(name: str, pieces: list[str]) -> str:
     """Write the next piece when the one before is written and its gate, the name and its number, is open."""
-    steps = [(["type", piece], ["wait", f"{name}{index}"]) for index, piece in enumerate(pieces)]
+    steps = [
+        (["type", piece, PAUSE_S], ["wait", f"{name}{index}"]) for index, piece in enumerate(pieces)
+    ]
     return script(name, *(step for pair in steps for step in pair))
 
 
@@ -415,7 +419,7 @@ def test_fifty_reloads_lose_and_double_nothing(
     shown = ""
     for index in range(50):
         units = len(shown.encode("utf-16-le")) // 2
-        shown = chat.wait_longer_than(units + pick.choice([0, 0, 5, 50, LEAST]))
+        shown = chat.wait_longer_than(units + pick.choice([0, 0, 5, 20, LEAST]))
         assert reply.startswith(shown)
         stack.open_gate(f"reloads{index}")
         chat.reload()

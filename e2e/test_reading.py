@@ -744,7 +744,7 @@ def buffering(stack: Stack) -> Iterator[Relay]:
 def test_a_proxy_that_buffers_is_named_once(
     open_chat: OpenChat, stack: Stack, buffering: Relay
 ) -> None:
-    steady = script("steady", ["type", "word " * 3000])
+    steady = script("steady", ["type", "word " * 3000, 0.01])
     chat, plain = open_chat(buffering.url), open_chat(stack.url)
     chat.send(steady)
     notice = chat.page.locator("#notice")

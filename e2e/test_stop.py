@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from e2e.client import (
@@ -21,7 +20,7 @@ from e2e.client import (
     script,
     stop,
 )
-from e2e.stack import Stack
+from e2e.stack import Stack, http_client
 
 # What a running model has done when it is stopped; it would go on at a gate that nobody opens.
 STAGES: dict[str, list[list[Any]]] = {
@@ -80,7 +79,8 @@ def assert_cancelled(answer: Answer) -> None:
 
 def number_queued(stack: Stack) -> int:
     return sum(
-        engine["queued"] for engine in httpx.get(f"{stack.url}/health/ready").json()["engines"]
+        engine["queued"]
+        for engine in http_client.get(f"{stack.url}/health/ready").json()["engines"]
     )
 
 

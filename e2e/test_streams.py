@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from e2e.client import (
     Answer,
     Connection,
@@ -23,7 +21,7 @@ from e2e.client import (
     script,
     words,
 )
-from e2e.stack import Stack
+from e2e.stack import Stack, http_client
 
 LONG = "n" * 8000  # a name that makes each word 8 kB, so that the buffers on the way are soon full
 
@@ -357,7 +355,7 @@ async def test_four_hundred_abandoned_clients_leave_nothing_behind(
     assert_whole(served, words("served", 5))
 
     def idle() -> bool:
-        engines = httpx.get(f"{stack.url}/health/ready").json()["engines"]
+        engines = http_client.get(f"{stack.url}/health/ready").json()["engines"]
         return all(engine["running"] == engine["queued"] == 0 for engine in engines)
 
     await eventually(idle, "an idle engine")

@@ -18,7 +18,7 @@ from gunicorn.dirty.client import close_dirty_client
 from gunicorn.dirty.errors import DirtyError
 from playwright.sync_api import Page
 
-from e2e.stack import Stack, wait_for
+from e2e.stack import Stack, http_client, wait_for
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
@@ -32,12 +32,12 @@ def script(name: str, *steps: list[Any]) -> str:
 
 
 def chat(stack: Stack, prompt: str, **more: Any) -> httpx.Response:
-    return httpx.post(stack.url + "/chat", json={"prompt": prompt, **more}, timeout=30)
+    return http_client.post(stack.url + "/chat", json={"prompt": prompt, **more})
 
 
 def resume(stack: Stack, generation_id: str, after: int | str | None = None) -> httpx.Response:
     headers = {} if after is None else {"Last-Event-ID": str(after)}
-    return httpx.get(f"{stack.url}/chat/{generation_id}", headers=headers, timeout=30)
+    return http_client.get(f"{stack.url}/chat/{generation_id}", headers=headers)
 
 
 def events(body: str) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ def test_a_conversation_stands_in_the_place_of_a_prompt(stack: Stack) -> None:
         {"role": "assistant", "content": "answer"},
         {"role": "user", "content": "last question"},
     ]
-    response = httpx.post(stack.url + "/chat", json={"messages": messages})
+    response = http_client.post(stack.url + "/chat", json={"messages": messages})
     assert text(response.text) == "last question "
     assert events(response.text)[-1]["usage"]["prompt_tokens"] == 2 + 2 + 1 + 2
 
@@ -180,7 +180,9 @@ def test_who_has_to_wait_is_told_the_place_and_who_cannot_even_wait_is_refused(
         small_stack.wait_journal("start first")
         second = pool.submit(chat, small_stack, script("second", ["say", "2"]))
         wait_for(
-            lambda: httpx.get(small_stack.url + "/health/ready").json()["engines"][0]["queued"],
+            lambda: http_client.get(small_stack.url + "/health/ready").json()["engines"][0][
+                "queued"
+            ],
             "the second to wait",
         )
         refused = chat(small_stack, "third")
@@ -195,7 +197,7 @@ def test_who_has_to_wait_is_told_the_place_and_who_cannot_even_wait_is_refused(
 
 def test_a_silent_stream_carries_comments(small_stack: Stack) -> None:
     prompt = script("silent", ["say", "begun "], ["wait", "speak"], ["say", "ended"])
-    with httpx.stream("POST", small_stack.url + "/chat", json={"prompt": prompt}) as response:
+    with http_client.stream("POST", small_stack.url + "/chat", json={"prompt": prompt}) as response:
         seen = []
         for line in response.iter_lines():
             seen.append(line)
@@ -226,7 +228,7 @@ def test_an_answer_goes_on_after_any_event_named_by_header_or_by_query(stack: St
         rest = "".join(block + "\n\n" for block in blocks[position:])
         for again in (
             resume(stack, generation_id, position),
-            httpx.get(f"{stack.url}/chat/{generation_id}?last_event_id={position}"),
+            http_client.get(f"{stack.url}/chat/{generation_id}?last_event_id={position}"),
         ):
             assert again.status_code == 200
             assert again.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -239,7 +241,7 @@ def test_a_header_says_more_than_the_url_that_it_was_sent_with(stack: Stack) -> 
     """As when the browser's EventSource reconnects: the URL still holds the position where it began."""
     response = chat(stack, "one two three", resumable=True)
     url = f"{stack.url}/chat/{response.headers['x-generation-id']}?last_event_id=1"
-    assert ids(httpx.get(url, headers={"Last-Event-ID": "3"}).text) == [4, 5]
+    assert ids(http_client.get(url, headers={"Last-Event-ID": "3"}).text) == [4, 5]
 
 
 def test_coming_back_while_it_is_still_being_written_loses_and_repeats_nothing(
@@ -247,7 +249,7 @@ def test_coming_back_while_it_is_still_being_written_loses_and_repeats_nothing(
 ) -> None:
     prompt = script("a", ["words", 10], ["wait", "halfway"], ["words", 10])
     body = {"prompt": prompt, "resumable": True}
-    with httpx.stream("POST", stack.url + "/chat", json=body) as response:
+    with http_client.stream("POST", stack.url + "/chat", json=body) as response:
         generation_id = response.headers["x-generation-id"]
         lines = []
         for line in response.iter_lines():
@@ -275,7 +277,7 @@ def test_who_has_seen_everything_gets_204(stack: Stack) -> None:
 def test_a_position_that_does_not_exist_is_refused(stack: Stack, position: str) -> None:
     response = chat(stack, "one two", resumable=True)
     assert ids(response.text) == [1, 2, 3, 4]
-    again = httpx.get(
+    again = http_client.get(
         f"{stack.url}/chat/{response.headers['x-generation-id']}",
         headers={b"Last-Event-ID": position.encode()},
     )
@@ -285,7 +287,7 @@ def test_a_position_that_does_not_exist_is_refused(stack: Stack, position: str) 
 @pytest.mark.parametrize("generation_id", ["0" * 40, "abc", "sync", "a%20b", "é"])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_an_unknown_generation_is_404(stack: Stack, method: str, generation_id: str) -> None:
-    response = httpx.request(method, f"{stack.url}/chat/{generation_id}")
+    response = http_client.request(method, f"{stack.url}/chat/{generation_id}")
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
 
@@ -323,12 +325,12 @@ def test_the_browsers_own_event_source_reads_an_answer_and_stops_when_it_has_all
 def test_a_stop_ends_every_stream_and_may_be_repeated(stack: Stack) -> None:
     prompt = script("stopped", ["say", "begun"], ["wait", "never"], ["say", "never said"])
     body = {"prompt": prompt, "resumable": True}
-    with httpx.stream("POST", stack.url + "/chat", json=body) as response:
+    with http_client.stream("POST", stack.url + "/chat", json=body) as response:
         generation_id = response.headers["x-generation-id"]
         parts = response.iter_text()
         seen = next(parts)
         for _ in range(2):
-            stop = httpx.delete(f"{stack.url}/chat/{generation_id}")
+            stop = http_client.delete(f"{stack.url}/chat/{generation_id}")
             assert (stop.status_code, stop.content) == (204, b"")
         seen += "".join(parts)
     assert text(seen) == "begun"
@@ -341,7 +343,7 @@ def test_a_stop_ends_every_stream_and_may_be_repeated(stack: Stack) -> None:
 def test_stopping_what_has_ended_changes_nothing(stack: Stack) -> None:
     response = chat(stack, "one two", resumable=True)
     generation_id = response.headers["x-generation-id"]
-    stopped = httpx.delete(f"{stack.url}/chat/{generation_id}")
+    stopped = http_client.delete(f"{stack.url}/chat/{generation_id}")
     assert (stopped.status_code, stopped.content) == (204, b"")
     assert not {"content-type", "content-length"} & set(stopped.headers)
     assert resume(stack, generation_id).text == response.text
@@ -349,7 +351,7 @@ def test_stopping_what_has_ended_changes_nothing(stack: Stack) -> None:
 
 def test_a_client_that_leaves_stops_what_it_alone_could_read(stack: Stack) -> None:
     prompt = script("left", ["say", "begun"], ["wait", "never"])
-    with httpx.stream("POST", stack.url + "/chat", json={"prompt": prompt}) as response:
+    with http_client.stream("POST", stack.url + "/chat", json={"prompt": prompt}) as response:
         next(response.iter_text())
     stack.wait_journal("end left")
 
@@ -358,7 +360,7 @@ def test_a_client_that_leaves_stops_what_it_alone_could_read(stack: Stack) -> No
 
 
 def sync(stack: Stack, prompt: str, **more: Any) -> httpx.Response:
-    return httpx.post(stack.url + "/chat/sync", json={"prompt": prompt, **more}, timeout=30)
+    return http_client.post(stack.url + "/chat/sync", json={"prompt": prompt, **more})
 
 
 def test_the_whole_answer_at_once(stack: Stack) -> None:
@@ -394,12 +396,12 @@ def test_half_a_character_from_a_model_does_no_harm(stack: Stack, step: str) -> 
 
 
 def test_health_says_that_it_lives_and_ready_what_it_has(stack: Stack) -> None:
-    assert httpx.get(stack.url + "/health").json() == {"status": "ok"}
+    assert http_client.get(stack.url + "/health").json() == {"status": "ok"}
     wait_for(
-        lambda: httpx.get(stack.url + "/health/ready").json()["engines"][0]["running"] == 0,
+        lambda: http_client.get(stack.url + "/health/ready").json()["engines"][0]["running"] == 0,
         "earlier answers to end",
     )
-    response = httpx.get(stack.url + "/health/ready")
+    response = http_client.get(stack.url + "/health/ready")
     assert response.status_code == 200
     assert response.json()["status"] == "ready"
     [engine] = response.json()["engines"]
@@ -500,7 +502,7 @@ BAD_BODIES: dict[str, tuple[bytes, int, str, str | None]] = {
 def test_a_bad_body_is_refused_by_name_and_nothing_runs(stack: Stack, name: str, path: str) -> None:
     body, status, code, field = BAD_BODIES[name]
     before = stack.journal()
-    response = httpx.post(stack.url + path, content=body, headers=JSON)
+    response = http_client.post(stack.url + path, content=body, headers=JSON)
     problem = check_problem(response, status, code)
     assert [error["field"] for error in problem.get("errors", [])] == ([field] if field else [])
     assert all(error["message"] for error in problem.get("errors", []))
@@ -515,20 +517,20 @@ def test_a_bad_body_is_refused_by_name_and_nothing_runs(stack: Stack, name: str,
 def test_a_body_that_does_not_claim_to_be_json_is_refused(
     stack: Stack, headers: dict[str, str]
 ) -> None:
-    response = httpx.post(stack.url + "/chat", content=b'{"prompt": "a"}', headers=headers)
+    response = http_client.post(stack.url + "/chat", content=b'{"prompt": "a"}', headers=headers)
     check_problem(response, 415, "unsupported_media")
 
 
 def test_half_a_character_in_a_prompt_does_no_harm(stack: Stack) -> None:
     body = b'{"prompt": "a\\ud800b \\ud83d\\ude00"}'
-    response = httpx.post(stack.url + "/chat", content=body, headers=JSON)
+    response = http_client.post(stack.url + "/chat", content=body, headers=JSON)
     assert text(response.text) == "a\ufffdb 😀 "
 
 
 def test_json_may_say_its_charset(stack: Stack) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     body = '{"prompt": "grüß 😀"}'.encode()
-    response = httpx.post(stack.url + "/chat", content=body, headers=headers)
+    response = http_client.post(stack.url + "/chat", content=body, headers=headers)
     assert text(response.text) == "grüß 😀 "
 
 
@@ -559,7 +561,7 @@ def test_a_body_over_a_mebibyte_is_refused_whether_it_says_so_or_not(
 
 def test_a_body_of_a_mebibyte_is_read(stack: Stack) -> None:
     body = b'{"prompt": "a"}'.ljust(MIB)
-    assert text(httpx.post(stack.url + "/chat", content=body, headers=JSON).text) == "a "
+    assert text(http_client.post(stack.url + "/chat", content=body, headers=JSON).text) == "a "
 
 
 @pytest.mark.parametrize(
@@ -579,7 +581,7 @@ def test_a_body_of_a_mebibyte_is_read(stack: Stack) -> None:
 def test_an_unknown_path_or_method_has_the_same_shape(
     stack: Stack, method: str, path: str, status: int, code: str
 ) -> None:
-    response = httpx.request(method, stack.url + path)
+    response = http_client.request(method, stack.url + path)
     check_problem(response, status, code)
     assert (status == 405) == ("allow" in response.headers)
 
@@ -588,7 +590,7 @@ def test_an_unknown_path_or_method_has_the_same_shape(
 
 
 def test_the_description_of_the_api_shows_the_events(stack: Stack) -> None:
-    paths = httpx.get(stack.url + "/openapi.json").json()["paths"]
+    paths = http_client.get(stack.url + "/openapi.json").json()["paths"]
     assert set(paths) >= {"/chat", "/chat/sync", "/chat/{generation_id}", "/health"}
     for operation in (paths["/chat"]["post"], paths["/chat/{generation_id}"]["get"]):
         [(media_type, content)] = operation["responses"]["200"]["content"].items()
@@ -631,7 +633,7 @@ def test_the_page_of_the_api_loads_from_here_alone(stack: Stack, page: Page) -> 
 def test_every_answer_that_may_be_a_document_carries_the_security_headers(
     stack: Stack, method: str, path: str
 ) -> None:
-    headers = httpx.request(method, stack.url + path).headers
+    headers = http_client.request(method, stack.url + path).headers
     policy = headers["content-security-policy"]
     for rule in (
         "default-src 'none'",
@@ -664,10 +666,10 @@ def test_a_stream_is_never_compressed(stack: Stack, accepted: str) -> None:
     """A compressor would keep tokens back until it has a block full of them."""
     headers = {"Accept-Encoding": accepted}
     body = {"prompt": "one " * 1000, "resumable": True}
-    with httpx.stream("POST", stack.url + "/chat", json=body, headers=headers) as asked:
+    with http_client.stream("POST", stack.url + "/chat", json=body, headers=headers) as asked:
         sent = b"".join(asked.iter_raw())
     address = f"{stack.url}/chat/{asked.headers['x-generation-id']}"
-    with httpx.stream("GET", address, headers=headers) as resumed:
+    with http_client.stream("GET", address, headers=headers) as resumed:
         assert b"".join(resumed.iter_raw()) == sent
     assert sent.startswith(b"id: 1\ndata: {")
     assert "content-encoding" not in {*asked.headers, *resumed.headers}
