@@ -49,6 +49,9 @@ export class Chat {
   /** How the running answer's connection is. @type {import("./sse.js").Connection} */
   connection = "open";
 
+  /** The answer that was read last on this page: how it ends is news, and how others ended is not. @type {Answer | null} */
+  followed = null;
+
   /** How the tokens arrive. */
   pace = new Pace();
 
@@ -267,6 +270,7 @@ export class Chat {
   async #read(answer) {
     const reading = new AbortController();
     this.#reading = reading;
+    this.followed = answer;
     // It may run again by then, after a stop that came before its id; that is another reading's business.
     const isOver = () => answer.end !== null || this.#reading !== reading;
     this.#connect("open");

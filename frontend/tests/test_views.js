@@ -54,7 +54,7 @@ test("each announcement stands long enough to be heard, and only the newest of t
     childList: true,
   });
   const running = answer({ phase: "answering" });
-  const chat = { running: /** @type {object | null} */ (running), connection: "open", state: { messages: [running] } };
+  const chat = { running: /** @type {object | null} */ (running), followed: running, connection: "open", state: { messages: [running] } };
   const status = new StatusView(root, /** @type {import("../js/chat.js").Chat} */ (/** @type {unknown} */ (chat)));
   status.draw("");
   status.say("Copied");

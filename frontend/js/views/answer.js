@@ -34,8 +34,8 @@ export class AnswerView {
     isOpen: false,
     parts: /** @type {HTMLElement[]} */ ([]),
   };
-  /** Whether its end is news: the reader was there while it ran. */
-  #isNews = false;
+  /** The end that an alert has told. @type {import("../answer.js").End | null} */
+  #told = null;
 
   /**
    * @param {Answer} message
@@ -56,7 +56,6 @@ export class AnswerView {
     const { end } = message;
     const isOpen = isLast && end?.kind !== "stop";
     if (end && this.#ending.end === end && this.#ending.isOpen === isOpen) return;
-    this.#isNews ||= end === null;
     // What may go on is left open, and so goes on without being drawn anew.
     const isFinal = end !== null && !(isOpen && canContinue(message));
     if (message.thinkingSince !== null) {
@@ -111,8 +110,9 @@ export class AnswerView {
    */
   #note({ text, code, error }, isOpen) {
     const note = element("div", { className: error ? "note error" : "note" }, element("p", {}, text));
-    if (error && this.#isNews) note.role = "alert";
-    this.#isNews = false;
+    const { end } = this.message;
+    if (error && this.#chat.followed === this.message && this.#told !== end) note.role = "alert";
+    this.#told = end;
     if (code !== "") note.append(element("small", {}, code));
     if (isOpen) note.append(element("div", { className: "note-actions" }, ...this.#remedies()));
     return note;

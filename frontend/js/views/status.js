@@ -13,8 +13,6 @@ const STANDS_MS = 500;
 export class StatusView {
   #root;
   #chat;
-  /** The answer that was seen running: the end of any other is no news. @type {import("../answer.js").Answer | null} */
-  #followed = null;
   /** What there is to say of the state, and what of that was said last. */
   #news = "";
   #saidNews = "";
@@ -33,10 +31,8 @@ export class StatusView {
 
   /** @param {string} others what other views have to say */
   draw(others) {
-    this.#followed = this.#chat.running ?? this.#followed;
     const last = this.#chat.state.messages.at(-1);
-    const isNews = last?.role === "assistant" && last === this.#followed;
-    const answer = isNews ? words.announcement(last, this.#chat.connection) : "";
+    const answer = last?.role === "assistant" && last === this.#chat.followed ? words.announcement(last, this.#chat.connection) : "";
     this.#news = [answer, others].filter(Boolean).join(" ");
     this.#sayNext();
   }
