@@ -155,6 +155,13 @@ function indexOrEnd(text, character, from) {
 
 /** @typedef {"open" | "reconnecting" | "offline"} Connection */
 
+/**
+ * After less than so many bytes, the next are left to gather for so many ms: to read each token by itself costs a browser
+ * more than to show it, and nobody sees single frames. What was gathered comes in one piece.
+ */
+const FEW_BYTES = 4096;
+const GATHER_MS = 30;
+
 /** Times in ms. `base` holds until the server sends `retry`; a stream that is silent for `silence` counts as cut. */
 const TIMES = { base: 500, cap: 15_000, silence: 35_000 };
 
@@ -295,6 +302,9 @@ class Line {
       }
       if (result.done) return;
       yield result.value;
+      // A page that is not seen has slow timers, and no frames to save.
+      const mayGather = result.value.length < FEW_BYTES && !document.hidden;
+      if (mayGather) await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
     }
   }
 

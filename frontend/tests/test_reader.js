@@ -431,3 +431,32 @@ test("10,000 events of one write arrive, in order", async () => {
   equal(await outcome, { state: "finished" });
   equal(seen.ids, ids.map(String));
 });
+
+test("after a few bytes the next are left to gather, and after many they are read at once", async () => {
+  const pieces = [event(1, "a"), event(2, "b".repeat(5000)), event(3, "c") + DONE];
+  /** @type {number[]} */
+  const readAt = [];
+  const body = new ReadableStream(
+    {
+      pull(controller) {
+        readAt.push(performance.now());
+        controller.enqueue(new TextEncoder().encode(pieces[readAt.length - 1]));
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const fetched = window.fetch;
+  window.fetch = async () => new Response(body, { headers: { ...ID, "Content-Type": "text/event-stream" } });
+  /** @type {string[]} */
+  const order = [];
+  const { outcome } = follow("/chat", {
+    onEvent: (_, id) => {
+      order.push(id);
+      if (id === "2") setTimeout(() => order.push("a turn later"));
+    },
+  });
+  equal(await outcome.finally(() => (window.fetch = fetched)), { state: "finished" });
+  const [first = 0, second = 0] = readAt;
+  ok(second - first >= 25, `read again after ${second - first} ms`);
+  equal(order, ["1", "2", "3"]);
+});
