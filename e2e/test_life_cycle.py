@@ -125,7 +125,7 @@ def crowd(stack: Stack, size: int, count: int = 30) -> Iterator[list[Reader]]:
             )
             readers.append(reader)
             reader.join()
-            enough.wait(0.05)  # else they take the machine from the processes that start
+            enough.wait(0.1)  # else they take the machine from the processes that start
 
     with ThreadPoolExecutor(size) as pool:
         asking = [pool.submit(ask, number) for number in range(size)]
