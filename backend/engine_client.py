@@ -321,7 +321,9 @@ class EngineClient:
             ]
             if open_:
                 return sorted(open_, key=Connection.load)
-            for state in self.states():
+            states = self.states()
+            # An engine that was found a moment ago has not told its state yet: it may well take generations.
+            for state in states if len(states) == len(self._connections) else []:
                 if state["state"] == "failed":
                     raise ModelUnavailable(
                         f"The model cannot be loaded: {state['reason']}", retry_after=10
@@ -363,6 +365,7 @@ class EngineClient:
 
     def lost(self, connection: Connection) -> None:
         self._connections.pop(connection.key, None)
+        self.changed()
 
     def changed(self) -> None:
         news, self._news = self._news, asyncio.Event()

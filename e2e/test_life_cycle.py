@@ -125,7 +125,7 @@ def crowd(stack: Stack, size: int, count: int = 30) -> Iterator[list[Reader]]:
             )
             readers.append(reader)
             reader.join()
-            enough.wait(0.05)  # else they take the machine from the processes that start
+            enough.wait(0.1)  # else they take the machine from the processes that start
 
     with ThreadPoolExecutor(size) as pool:
         asking = [pool.submit(ask, number) for number in range(size)]
@@ -216,8 +216,9 @@ def reload_under_way(stack: Stack, readers: list[Reader]) -> None:
     wait_for(lambda: len(readers) > served + 6, "requests after the reload")
 
 
+@pytest.mark.timeout(300)
 def test_reloads_lose_no_request_and_no_token(start_stack: Callable[..., Stack]) -> None:
-    stack = start_stack()
+    stack = start_stack(dirty_timeout=300)  # as long as one of its answers waits
     across = Reader(
         stack, script("across", ["say", "begun "], ["wait", "end"], ["say", "ended"])
     ).wait_text("begun")

@@ -188,13 +188,15 @@ def test_nothing_lies_under_what_a_phone_has_in_its_screen(
 def test_the_page_is_as_high_as_what_is_seen_of_it(open_as: OpenAs) -> None:
     """Pain: the composer is covered by a phone's keyboard, or by the browser's own bars."""
     chat = open_as(viewport={"width": 390, "height": 844})
+    # As `js/views/keyboard.js` tells where the keyboard lies over the page.
+    covered = "document.documentElement.style.setProperty('--covered', '200px')"
+    chat.page.evaluate(covered)
+    assert 200 <= chat.page.locator("#composer").evaluate(ROOM)["bottom"] < 220
+    chat.page.evaluate(covered.replace("200px", "0px"))
     for height in (844, 500):
         chat.page.set_viewport_size({"width": 390, "height": height})
         assert chat.page.evaluate("document.body.offsetHeight") == height
         assert 0 <= chat.page.locator("#composer").evaluate(ROOM)["bottom"] < 20
-    # As `js/views/keyboard.js` tells where the keyboard lies over the page.
-    chat.page.evaluate("document.documentElement.style.setProperty('--covered', '200px')")
-    assert 200 <= chat.page.locator("#composer").evaluate(ROOM)["bottom"] < 220
     # No browser on a desk has bars that come and go, to which alone `dvh` differs from `vh`.
     heights = chat.page.evaluate(
         """() => {

@@ -95,8 +95,9 @@ def serve(start_engine: StartEngine, runtime_folder: Path) -> Serve:
 class FakeEngine:
     """An engine that answers only what the test tells it to."""
 
-    def __init__(self, folder: Path, key: str, **state: Any) -> None:
+    def __init__(self, folder: Path, key: str, *, silent: bool = False, **state: Any) -> None:
         self.key = key
+        self.silent = silent  # does not tell its state by itself
         self.id = key + "0" * 32
         self.frames: list[tuple[int, int, bytes]] = []
         self.state = {
@@ -148,7 +149,8 @@ class FakeEngine:
         assert task
         self._tasks.append(task)
         self._writers.append(writer)
-        writer.write(json_frame(0, link.STATE, self.state))
+        if not self.silent:
+            writer.write(json_frame(0, link.STATE, self.state))
         decoder = FrameDecoder()
         while data := await reader.read(2**16):
             for stream, kind, payload in decoder.decode(data):
@@ -322,6 +324,27 @@ async def test_a_model_that_cannot_be_loaded_is_reported_at_once(runtime_folder:
         failed.on_start = lambda stream, _: failed.open(stream)
         await until(lambda: client.states()[0]["state"] == "ready")
         assert (await client.start(request("a"))).id == failed.id
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_a_failure_is_not_reported_before_every_engine_has_told_its_state(
+    ready: bool, runtime_folder: Path
+) -> None:
+    """As after a reload to a model that does not load, in a new HTTP worker."""
+    failed = FakeEngine(runtime_folder, "aaaaaaaa", state="failed", reason="OSError: no weights")
+    silent = FakeEngine(runtime_folder, "bbbbbbbb", silent=True)
+    silent.on_start = lambda stream, _: silent.open(stream)
+    async with failed, silent, client_of(runtime_folder, engines=1) as client:
+        await until(lambda: silent._writers)
+        starting = asyncio.create_task(client.start(request("a")))
+        await asyncio.sleep(0.01)
+        if ready:
+            silent.tell_state()
+            assert (await starting).id == silent.id
+        else:
+            silent.die()
+            with pytest.raises(ModelUnavailable, match="no weights"):
+                await starting
 
 
 # Choosing among several
