@@ -1,8 +1,8 @@
-/** Reading takes time in proportion to the text's length, whatever is repeated in it. */
+/** Reading and drawing take time in proportion to the text's length, whatever is repeated in it. */
 
 import { BlockParser } from "../js/markdown/blocks.js";
 import { parseInlines } from "../js/markdown/inlines.js";
-import { clock } from "./spec_dom.js";
+import { clock, render } from "./spec_dom.js";
 import { ok, test } from "./harness.js";
 
 const LENGTH = 24_000;
@@ -98,20 +98,40 @@ function read(text) {
 }
 
 /** @param {string} text */
-function timeOf(text) {
+function draw(text) {
+  render([text]);
+}
+
+/**
+ * @param {(text: string) => void} work
+ * @param {string} text
+ */
+function timeOf(work, text) {
   const start = clock();
-  read(text);
+  work(text);
   return clock() - start;
 }
 
+/**
+ * @param {(text: string) => void} work
+ * @param {number} length
+ * @param {(length: number) => string} make
+ */
+function isLinear(work, length, make) {
+  let [all, part] = [Infinity, Infinity];
+  for (let attempt = 0; attempt < TRIES; attempt += 1) {
+    all = Math.min(all, timeOf(work, make(length)));
+    if (all < FAST_MS) return;
+    part = Math.min(part, timeOf(work, make(length / 4)));
+  }
+  ok(all < LINEAR * part, `${part} ms for ${length / 4} characters, ${all} ms for ${length}`);
+}
+
 for (const [name, length, make] of TEXTS) {
-  test(`reading ${JSON.stringify(name)} many times takes linear time`, () => {
-    let [all, part] = [Infinity, Infinity];
-    for (let attempt = 0; attempt < TRIES; attempt += 1) {
-      all = Math.min(all, timeOf(make(length)));
-      if (all < FAST_MS) return;
-      part = Math.min(part, timeOf(make(length / 4)));
-    }
-    ok(all < LINEAR * part, `${part} ms for ${length / 4} characters, ${all} ms for ${length}`);
-  });
+  test(`reading ${JSON.stringify(name)} many times takes linear time`, () => isLinear(read, length, make));
+}
+
+for (const small of ["1<br>", "`1 `", "*1* ", "[^1]: ", "- 1<br>"]) {
+  test(`drawing ${JSON.stringify(small)} many times takes linear time`, () =>
+    isLinear(draw, LENGTH, (length) => small.repeat(length / small.length)));
 }

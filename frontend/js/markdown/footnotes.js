@@ -96,6 +96,8 @@ export class Footnotes {
     const label = normalLabel(written);
     const mark = document.createElement("sup");
     mark.className = "md-footnote";
+    // Else each number would have the browser look for the direction of the text around it anew.
+    mark.dir = "ltr";
     mark.textContent = written;
     this.#labels.set(mark, label);
     this.#changed = true;

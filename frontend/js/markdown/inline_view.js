@@ -22,6 +22,9 @@ import { visibleText } from "./invisible.js";
 /** From this length on, the beginning of an open text is settled as soon as that is possible. */
 const LONG = 1000;
 
+/** From so many nodes on that come or go at once, the element's direction is left open meanwhile. */
+const MANY = 100;
+
 /** The inside of one leaf. */
 export class InlineView {
   #context;
@@ -125,8 +128,25 @@ export class InlineView {
     if (kept !== "" && first?.type === "text") first.text = kept + first.text;
     else if (kept !== "") nodes.unshift({ type: "text", text: kept, at: -1 });
     const before = this.#drawn.at(-1)?.node.nextSibling ?? null;
-    reconcile(this.#host, this.#drawn, count, nodes, before, this.#context);
+    const draw = () => reconcile(this.#host, this.#drawn, count, nodes, before, this.#context);
+    if (Math.abs(count + nodes.length - this.#drawn.length) > MANY) withoutDirection(this.#host, draw);
+    else draw();
   }
+}
+
+/**
+ * Change an element's children. With `dir="auto"` browsers would look for the direction anew at each of them, which costs
+ * the square of their number.
+ *
+ * @param {Element} element
+ * @param {() => void} change
+ */
+function withoutDirection(element, change) {
+  const direction = element.getAttribute("dir");
+  if (direction === null) return change();
+  element.removeAttribute("dir");
+  change();
+  element.setAttribute("dir", direction);
 }
 
 /**
