@@ -322,17 +322,20 @@ class EngineClient:
             if open_:
                 return sorted(open_, key=Connection.load)
             states = self.states()
+            failed = next((state for state in states if state["state"] == "failed"), None)
+            unavailable = (
+                ModelUnavailable(f"The model cannot be loaded: {failed['reason']}", retry_after=10)
+                if failed
+                else ModelUnavailable("The model's process is not there.", retry_after=5)
+            )
             # An engine that was found a moment ago has not told its state yet: it may well take generations.
-            for state in states if len(states) == len(self._connections) else []:
-                if state["state"] == "failed":
-                    raise ModelUnavailable(
-                        f"The model cannot be loaded: {state['reason']}", retry_after=10
-                    )
+            if failed and len(states) == len(self._connections):
+                raise unavailable
             try:
                 async with asyncio.timeout_at(deadline):
                     await self.news()
             except TimeoutError:
-                raise ModelUnavailable("The model's process is not there.", retry_after=5) from None
+                raise unavailable from None
 
     async def _try_start(self, connection: Connection, request: GenerationRequest) -> Stream | None:
         """Return None where another engine, or the same one later, may do better."""

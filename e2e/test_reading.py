@@ -484,6 +484,19 @@ def test_speed_and_length_are_told_to_those_who_ask(chat: ChatPage) -> None:
     assert told["Length"] == "40 tokens"
 
 
+def test_what_is_open_under_an_answer_stays_open_when_another_follows(chat: ChatPage) -> None:
+    chat.send(script("ended", ["say", "Half"], ["fail", "no"]))
+    expect(chat.error).to_be_visible()
+    chat.button("Details").click()
+    figures = chat.answers.first.locator(".figures")
+    expect(figures).to_be_visible()
+    chat.send("and then")
+    chat.wait_answer("and then ")
+    chat.wait_finished()
+    expect(chat.answers.first.get_by_role("button", name="Retry")).to_be_hidden()
+    expect(figures).to_be_visible()
+
+
 # Cut off, and going on
 
 

@@ -649,6 +649,7 @@ def test_every_answer_that_may_be_a_document_carries_the_security_headers(
         assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-dns-prefetch-control"] == "off"
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert headers["cache-control"]
     assert "server" not in headers

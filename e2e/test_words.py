@@ -58,11 +58,17 @@ def test_english_is_spoken_to_all_others(browser: Browser, stack: Stack) -> None
         context.close()
 
 
-def test_a_language_that_does_not_arrive_is_english(browser: Browser, stack: Stack) -> None:
+@pytest.mark.parametrize("happens", ["an error", "nothing"])
+def test_a_language_that_does_not_arrive_is_english(
+    happens: str, browser: Browser, stack: Stack
+) -> None:
     context = browser.new_context(locale="ar")
     chat = ChatPage(context.new_page(), stack.url + "/")
-    chat.page.route("**/js/words/ar.js", lambda route: route.abort())
-    chat.open()
+    chat.page.route(
+        "**/js/words/ar.js", lambda route: route.abort() if happens == "an error" else None
+    )
+    chat.page.goto(chat.url, wait_until="commit")
+    expect(chat.send_button).to_have_attribute("title", "Send (Enter)")  # it has started
     chat.send("hello")
     chat.wait_answer("hello ")
     expect(chat.page.locator("html")).to_have_attribute("lang", "en")

@@ -20,11 +20,12 @@ let removed = 0;
  */
 export async function prepare(play) {
   const message = document.createElement("article");
-  message.className = "message answer streaming";
+  message.className = "message answer";
   root.className = "answer-text";
   message.append(root);
   const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
   byId("conversation").append(message);
+  byId("conversation").ariaBusy = "true";
   new Follow(byId("scroller"), byId("conversation"), byId("to-end"));
   document.body.classList.remove("empty");
   renderer = await contenders[play.contender](root);

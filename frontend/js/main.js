@@ -16,9 +16,6 @@ import { loadRenderer } from "./views/streamed_markdown.js";
 import { ThemeButton } from "./views/theme_button.js";
 import { chooseWords } from "./words/index.js";
 
-/** The shortest time from one drawing to the next, in ms. */
-const INTERVAL_MS = 32;
-
 /**
  * @template {HTMLElement} [Kind=HTMLElement]
  * @param {string} id
@@ -35,8 +32,6 @@ const store = new Store(`burble ${new URL(".", document.baseURI).pathname}`, (me
   update(trouble, { textContent: message ?? "", hidden: message === null });
 });
 let scheduled = false;
-/** When the views drew last, in ms of `performance.now()`. */
-let drawnAt = -Infinity;
 const chat = new Chat({ store, changed: scheduleDraw });
 const status = new StatusView(byId("status"), chat);
 const say = (/** @type {string} */ text) => status.say(text);
@@ -50,16 +45,15 @@ const composer = new ComposerView(form, chat, { sent: () => follow.toEnd(), say 
 new ThemeButton(byId("theme"), say);
 const help = new HelpView(() => composer.focus());
 
-/** Draw at once, or a little later where that has just been done. Not in a frame: each that is asked for costs, changed or not. */
+/** Draw soon, once for all that changes together. Not in a frame: each that is asked for costs, changed or not. */
 function scheduleDraw() {
   if (scheduled) return;
   scheduled = true;
-  setTimeout(draw, Math.max(0, drawnAt + INTERVAL_MS - performance.now()));
+  setTimeout(draw);
 }
 
 function draw() {
   scheduled = false;
-  drawnAt = performance.now();
   const { messages } = chat.state;
   document.body.classList.toggle("empty", messages.length === 0);
   document.body.classList.toggle("editing", chat.state.editing !== null);

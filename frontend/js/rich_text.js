@@ -1,7 +1,10 @@
 /** Makes of rendered Markdown what other programs take as rich text. */
 
-/** What only the page needs: buttons and the names of languages; the source beside a formula, shown where none is known. */
-const TOOLS = "button, figcaption, annotation";
+/**
+ * What only the page needs: buttons and the names of languages; the source beside a formula; marks for characters that
+ * nobody sees, which are no more copied here than by a block's own button.
+ */
+const TOOLS = "button, figcaption, annotation, .md-invisible";
 /** What is there for the page's own sake around that which is copied. Where a footnote's mark leads is only here. */
 const WRAPPERS =
   ".md-group, .md-lines, .md-code, .md-table, .md-table > div, .md-footnotes, .md-footnote > a, span.md-image, semantics";
@@ -16,7 +19,6 @@ export function toHtml(root) {
   const copied = /** @type {Element} */ (root.cloneNode(true));
   for (const tool of copied.querySelectorAll(TOOLS)) tool.remove();
   for (const box of copied.querySelectorAll("input")) box.replaceWith(box.checked ? "☑" : "☐");
-  for (const mark of copied.querySelectorAll(".md-invisible")) mark.replaceWith(characterOf(mark));
   for (const chip of /** @type {NodeListOf<HTMLElement>} */ (copied.querySelectorAll(".md-image:empty"))) {
     chip.textContent = chip.dataset.src ?? "";
   }
@@ -32,11 +34,6 @@ export function toHtml(root) {
   }
   copied.normalize();
   return new XMLSerializer().serializeToString(copied);
-}
-
-/** The character that a mark like U+200B stands for. @param {Element} mark */
-function characterOf(mark) {
-  return String.fromCodePoint(parseInt(mark.textContent.slice(2), 16));
 }
 
 /** @param {string} text */

@@ -211,6 +211,7 @@ export async function followAnswer(options) {
     const resuming = id !== "";
     const line = new Line(signal, times.silence);
     const isOnline = navigator.onLine;
+    let delay = 0;
     options.onRequest?.();
     try {
       const response = await line.request(...(resuming ? resumeRequest(url, id, parser) : startRequest(url, body)));
@@ -238,13 +239,13 @@ export async function followAnswer(options) {
       }
       parser.finish();
       const asked = retryAfter(response);
-      const delay = backoff(failures, { base: Math.max(parser.retry ?? times.base, asked), cap: times.cap });
+      delay = backoff(failures, { base: Math.max(parser.retry ?? times.base, asked), cap: times.cap });
       failures += 1;
       options.onConnection?.(navigator.onLine ? "reconnecting" : "offline", delay);
-      await pause(delay, signal);
     } finally {
       line.hangUp();
     }
+    await pause(delay, signal);
   }
 }
 
@@ -303,8 +304,7 @@ class Line {
       if (result.done) return;
       yield result.value;
       // A page that is not seen has slow timers, and no frames to save.
-      const mayGather = result.value.length < FEW_BYTES && !document.hidden;
-      if (mayGather) await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+      if (result.value.length < FEW_BYTES && !document.hidden) await pause(GATHER_MS, this.#signal);
     }
   }
 

@@ -41,6 +41,7 @@ export class Store {
   load() {
     try {
       this.isCopy = sessionStorage.getItem(this.#mark) !== null;
+      this.#show(!document.hidden);
       return JSON.parse(sessionStorage.getItem(this.#key) ?? "null");
     } catch (error) {
       if (!(error instanceof SyntaxError) && !isRefusal(error)) throw error;

@@ -283,6 +283,20 @@ test("a selection made while the text grows stays", () => {
   root.remove();
 });
 
+test("the way back from a footnote stands after its text, also where that goes on", () => {
+  const root = document.createElement("div");
+  document.body.append(root);
+  const renderer = createRenderer(root);
+  renderer.write("See[^1]\n\n[^1]: First.\n");
+  drawFrame();
+  /** @type {HTMLElement} */ (root.querySelector("sup a")).click();
+  renderer.write("\n    Second.\n");
+  drawFrame();
+  renderer.end();
+  equal(root.querySelector(".md-footnotes li")?.textContent, "First.Second.↩");
+  root.remove();
+});
+
 test("a footnote that is read keeps the selection and the focus while others come and are numbered", () => {
   const root = document.createElement("div");
   document.body.append(root);

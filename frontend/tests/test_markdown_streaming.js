@@ -165,6 +165,9 @@ const SUBTLE = [
   "[a]: /d 'T'\n\n[a][b]",
   `${"[a]: /d\n\n".repeat(16)}after`,
   "    a\n\n\n".repeat(20),
+  "- ```\n  code\n- [x] a",
+  "* text\n  $$\n  x\n* [x] a",
+  "[^n]: - [ ] todo",
   "- [](javascript:a)\n  - inside\n\n  loose\n\nafter",
 ];
 

@@ -15,7 +15,7 @@ const COPIED = {
   "- [x] done\n- [ ] open\n\n3. three": '<ul><li>☑ done</li><li>☐ open</li></ul><ol start="3"><li>three</li></ol>',
   "- loose\n\n  item\n\n> quote": "<ul><li><p>loose</p><p>item</p></li></ul><blockquote><p>quote</p></blockquote>",
   "`co\u200bde`\n\n```js\na < b; \u202e\u{e0041}\n\nc\n```":
-    "<p><code>co\u200bde</code></p><pre><code>a &lt; b; \u202e\u{e0041}\n\nc\n</code></pre>",
+    "<p><code>code</code></p><pre><code>a &lt; b; \n\nc\n</code></pre>",
   [`\`\`\`\n${"line\n".repeat(40)}\`\`\``]: `<pre><code>${"line\n".repeat(40)}</code></pre>`,
   "| a | b |\n|---|--:|\n| 1 | `2` |":
     '<table><thead><tr><th>a</th><th align="right">b</th></tr></thead>' +

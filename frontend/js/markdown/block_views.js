@@ -276,12 +276,31 @@ class ItemView extends Blocks {
    * @override
    */
   makeView(block, key, index) {
-    if (block.task !== null) this.host.classList.add("md-task");
     // After `$$` without an end, or a footnote, a paragraph may come right after another, whose text it must not be
     // glued to.
     const isBare = key === "paragraph" && !this.#loose && !this.#isAfterBareText(index);
     if (isBare) return new LeafView(this.context, key, this.host, false);
     return leaveDirection(super.makeView(block, key, index), index);
+  }
+
+  /** @param {Block} block @override */
+  settle(block) {
+    this.#showTask(block);
+    super.settle(block);
+  }
+
+  /** @param {Block} block @override */
+  draw(block) {
+    this.#showTask(block);
+    super.draw(block);
+  }
+
+  /** A checkbox stands in the place of the item's mark. @param {Block} block */
+  #showTask({ children: [first] }) {
+    const isTask = first !== undefined && first.task !== null;
+    if (isTask === this.host.hasAttribute("class")) return;
+    if (isTask) this.host.className = "md-task";
+    else this.host.removeAttribute("class");
   }
 
   /** @param {number} index */

@@ -28,6 +28,7 @@ export class RenderContext {
    * @param {{words: Words, autolinks: boolean}} options
    */
   constructor(root, { words, autolinks }) {
+    this.root = root;
     this.words = words;
     this.autolinks = autolinks;
     this.footnotes = new Footnotes(root, words);

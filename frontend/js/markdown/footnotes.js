@@ -70,18 +70,20 @@ export class Footnotes {
       this.#more.push(item);
     }
     this.#claimed.add(item);
-    return item;
+    return /** @type {HTMLElement} */ (item.firstElementChild);
   }
 
-  /** Give back what was claimed. @param {Element} item */
-  release(item) {
-    this.#claimed.delete(item);
-    item.replaceChildren();
+  /** Give back what was claimed. @param {Element} text */
+  release(text) {
+    this.#claimed.delete(/** @type {Element} */ (text.parentElement));
+    text.replaceChildren();
   }
 
   #addItem() {
     const item = document.createElement("li");
     item.tabIndex = -1;
+    // Apart from the way back, which would else stand in the middle of a text that goes on.
+    item.append(document.createElement("div"));
     this.#list.append(item);
     this.#changed = true;
     return item;

@@ -27,7 +27,7 @@ const ENDS = {
 const CLOSING = { $: "$", $$: "$$", "\\(": "\\)", "\\[": "\\]" };
 const CALCULABLE = /[\p{L}\p{N}=<>+*/-]/u;
 const GROUP = /\{[^{}]*\}?/g;
-const PROSE = /(?<![\\A-Za-z])(?:[A-Za-z]{2,}|\d[\d.,]*),? [A-Za-z]{2}/;
+const PROSE = /(?<![\\A-Za-z\d.,])(?:[A-Za-z]{2,}|\d[\d.,]*),? [A-Za-z]{2}/;
 const SEPARATOR = /[:/.,=@"-]/;
 const NAME = /[A-Za-z_{]/;
 
@@ -145,7 +145,8 @@ export function formulaOf({ text, closing, complete }) {
  *
  * @param {string} source
  */
-const mayGoOn = (source) => !/^[^[\]]*\]/.test(source) && !source.includes("`") && !isProse(source);
+const mayGoOn = (source) =>
+  source.length <= MAX_PENDING && !/^[^[\]]*\]/.test(source) && !source.includes("`") && !isProse(source);
 
 /**
  * @param {string} text

@@ -83,7 +83,7 @@ export class InlineView {
    * @param {number} written how many characters of the whole text so far
    */
   redraw(written) {
-    if (this.#isRemoved) return true;
+    if (this.#isRemoved || !this.#context.root.contains(this.#host)) return true;
     if (written < this.#nextRedraw) return false;
     this.#nextRedraw = written + this.#source.length / 4;
     this.#unsettle();

@@ -105,10 +105,11 @@ export class TableView {
   }
 }
 
-/** The table's text for a spreadsheet, without the characters that nobody sees. @param {HTMLTableElement} table */
+/** The table's text for a spreadsheet: formulas as their source, no characters that nobody sees. @param {HTMLTableElement} table */
 function separatedByTabs(table) {
   const copy = /** @type {HTMLTableElement} */ (table.cloneNode(true));
-  for (const other of copy.querySelectorAll(".md-invisible, annotation")) other.remove();
+  for (const mark of copy.querySelectorAll(".md-invisible")) mark.remove();
+  for (const formula of copy.querySelectorAll("math")) formula.replaceWith(formula.querySelector("annotation") ?? "");
   for (const lineBreak of copy.querySelectorAll("br")) lineBreak.replaceWith(" ");
   const rows = [...copy.rows].map((row) => [...row.cells].map((cell) => cell.textContent.replace(/\s+/g, " ").trim()));
   return rows.map((row) => row.join("\t")).join("\n");

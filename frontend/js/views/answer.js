@@ -33,9 +33,9 @@ export class AnswerView {
     end: /** @type {import("../answer.js").End | null} */ (null),
     isOpen: false,
     parts: /** @type {HTMLElement[]} */ ([]),
+    /** What can be done about it. */
+    remedies: element("div"),
   };
-  /** The end that an alert has told. @type {import("../answer.js").End | null} */
-  #told = null;
 
   /**
    * @param {Answer} message
@@ -77,22 +77,27 @@ export class AnswerView {
 
   /** @param {boolean} isOpen whether it can be continued or asked for again */
   #drawEnding(isOpen) {
-    const { message } = this;
-    for (const part of this.#ending.parts) part.remove();
-    this.root.classList.remove("cut-off");
-    const parts = message.end ? this.#endingOf(isOpen) : [];
-    this.#foot.append(...parts);
-    this.#ending = { end: message.end, isOpen, parts };
+    const { end } = this.message;
+    if (this.#ending.end !== end) {
+      for (const part of this.#ending.parts) part.remove();
+      this.root.classList.remove("cut-off");
+      const remedies = element("div", { className: "note-actions" });
+      const parts = end ? this.#endingOf(remedies) : [];
+      this.#foot.append(...parts);
+      this.#ending = { end, isOpen, parts, remedies };
+    }
+    this.#ending.isOpen = isOpen;
+    update(this.#ending.remedies, { hidden: !isOpen });
   }
 
-  /** @param {boolean} isOpen */
-  #endingOf(isOpen) {
+  /** @param {HTMLElement} remedies where they go */
+  #endingOf(remedies) {
     const { message } = this;
     const said = words.ending(message);
     this.root.classList.toggle("cut-off", said?.error === true && message.content !== "");
     /** @type {HTMLElement[]} */
     const parts = [];
-    if (said) parts.push(this.#note(said, isOpen));
+    if (said) parts.push(this.#note(said, remedies));
     if (message.content !== "") {
       const figures = new FiguresView(message);
       const copying = new CopyButtons(this.#text.root, this.#after.say, () => ({
@@ -106,15 +111,14 @@ export class AnswerView {
 
   /**
    * @param {{text: string, code: string, error: boolean}} said
-   * @param {boolean} isOpen
+   * @param {HTMLElement} remedies
    */
-  #note({ text, code, error }, isOpen) {
+  #note({ text, code, error }, remedies) {
     const note = element("div", { className: error ? "note error" : "note" }, element("p", {}, text));
-    const { end } = this.message;
-    if (error && this.#chat.followed === this.message && this.#told !== end) note.role = "alert";
-    this.#told = end;
+    if (error && this.#chat.followed === this.message) note.role = "alert";
     if (code !== "") note.append(element("small", {}, code));
-    if (isOpen) note.append(element("div", { className: "note-actions" }, ...this.#remedies()));
+    remedies.append(...this.#remedies());
+    note.append(remedies);
     return note;
   }
 

@@ -11,6 +11,9 @@ import * as english from "./en.js";
 /** @type {Record<string, () => Promise<Words>>} */
 const OTHERS = { ar: () => import("./ar.js") };
 
+/** How long a language is waited for. */
+const PATIENCE_MS = 3000;
+
 /** The words in use: to be read when they are shown, not kept. @type {Words} */
 export let words = english;
 
@@ -29,13 +32,14 @@ export async function chooseWords(languages) {
 }
 
 /**
- * A module that does not arrive is no reason not to chat.
+ * A module that does not arrive, or not soon, is no reason not to chat.
  *
  * @param {string} language
  */
 async function load(language) {
+  const late = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, english));
   try {
-    return (await OTHERS[language]?.()) ?? english;
+    return (await Promise.race([OTHERS[language]?.(), late])) ?? english;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     return english;
