@@ -510,6 +510,38 @@ def test_two_tabs_keep_two_conversations(open_chat: OpenChat, stack: Stack) -> N
     second.wait_answer("two second")
 
 
+def test_an_empty_answer_says_so_and_can_be_asked_for_again(chat: ChatPage) -> None:
+    chat.send(script("empty"))
+    chat.wait_note("empty answer")
+    expect(chat.status).to_have_text("The model gave an empty answer.")
+    chat.button("Retry").click()
+    chat.wait_note("empty answer")
+    chat.button("Edit message").click()
+    chat.composer.fill("full")
+    chat.composer.press("Enter")
+    chat.wait_answer("full ")
+
+
+def test_the_last_answer_can_be_asked_for_again_and_its_message_edited(chat: ChatPage) -> None:
+    chat.send("first")
+    chat.wait_finished()
+    chat.send("second")
+    chat.wait_finished()
+    expect(chat.button("Retry")).to_have_count(1)
+    expect(chat.button("Edit message")).to_have_count(1)
+    chat.button("Retry").click()
+    chat.wait_answer("second ")
+    chat.wait_finished()
+    chat.button("Edit message").click()
+    expect(chat.composer).to_be_focused()
+    expect(chat.composer).to_have_value("second")
+    expect(chat.button("Edit message")).to_have_count(0)
+    chat.composer.fill("other")
+    chat.composer.press("Enter")
+    chat.wait_answer("other ")
+    expect(chat.questions).to_have_text(["first", "other"])
+
+
 def duplicate(chat: ChatPage, open_chat: OpenChat) -> ChatPage:
     """Open the page in a new tab with what this one has in its storage now, as browsers do it."""
     saved = chat.page.evaluate("Object.entries(sessionStorage)")

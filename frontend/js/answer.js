@@ -120,6 +120,15 @@ export function endOf(answer, outcome) {
 }
 
 /**
+ * Whether the model came to its own end, with a text.
+ *
+ * @param {Answer} answer
+ */
+export function endedWell(answer) {
+  return answer.end?.kind === "stop" && answer.content !== "";
+}
+
+/**
  * Whether the answer ended before its time, with a text that can be gone on with.
  *
  * @param {Answer} answer

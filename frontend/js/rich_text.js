@@ -7,7 +7,7 @@
 const TOOLS = "button, figcaption, annotation, .md-invisible";
 /** What is there for the page's own sake around that which is copied. Where a footnote's mark leads is only here. */
 const WRAPPERS =
-  ".md-group, .md-lines, .md-code, .md-table, .md-table > div, .md-footnotes, .md-footnote > a, span.md-image, semantics";
+  ".md-group, .md-lines, .md-code, .md-table, .md-table > div, .md-footnotes li > div, .md-footnotes, .md-footnote > a, span.md-image, semantics";
 const KEPT = new Set(["href", "title", "align", "start", "dir"]);
 
 /**

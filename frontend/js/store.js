@@ -41,7 +41,7 @@ export class Store {
   load() {
     try {
       this.isCopy = sessionStorage.getItem(this.#mark) !== null;
-      this.#show(!document.hidden);
+      this.#markAs(!document.hidden);
       return JSON.parse(sessionStorage.getItem(this.#key) ?? "null");
     } catch (error) {
       if (!(error instanceof SyntaxError) && !isRefusal(error)) throw error;
@@ -63,6 +63,11 @@ export class Store {
   /** @param {boolean} isSeen */
   #show(isSeen) {
     this.flush();
+    this.#markAs(isSeen);
+  }
+
+  /** @param {boolean} isSeen */
+  #markAs(isSeen) {
     try {
       if (isSeen) sessionStorage.setItem(this.#mark, "");
       else sessionStorage.removeItem(this.#mark);

@@ -4,7 +4,8 @@
  * What must not run or be fetched is seen by who drives the browser; everything else here, in the DOM.
  */
 
-import { clock, cut, painted, render, units, untidyText } from "./spec_dom.js";
+import { linearFault } from "./linear.js";
+import { cut, painted, render, units, untidyText } from "./spec_dom.js";
 
 /** @typedef {{class: string, input: string, must_not: string[]}} Vector */
 
@@ -247,26 +248,16 @@ export async function excessWidths() {
 }
 
 /**
- * Return for each vector that shall be slow how long it takes, and how long twice as much of it takes: milliseconds,
- * the least of some tries.
+ * Return for each vector that shall be slow, and is, what was measured: the time for it may grow with its length only.
  *
- * @returns {[name: string, once: number, twice: number][]}
+ * @returns {[name: string, measured: string][]}
  */
-export function bombTimes() {
-  return VECTORS.filter(({ must_not }) => must_not.includes("slow-render")).map(({ class: name, input }) => [
-    name,
-    leastTime(input),
-    leastTime(`${input}${input.includes("\n") ? "\n\n" : ""}${input}`),
-  ]);
-}
-
-/** @param {string} text */
-function leastTime(text) {
-  const times = Array.from({ length: 5 }, () => {
-    const root = stage();
-    const start = clock();
-    render([text], { root });
-    return clock() - start;
+export function slowBombs() {
+  const bombs = VECTORS.filter(({ must_not }) => must_not.includes("slow-render"));
+  const draw = (/** @type {string} */ text) => render([text], { root: stage() });
+  return bombs.flatMap(({ class: name, input }) => {
+    const fourfold = Array.from({ length: 4 }, () => input).join(input.includes("\n") ? "\n\n" : "");
+    const fault = linearFault(draw, fourfold, input);
+    return fault ? [/** @type {[string, string]} */ ([name, fault])] : [];
   });
-  return Math.min(...times);
 }

@@ -1,9 +1,10 @@
 /** Which text is a formula, and how one looks while it arrives. */
 
-import { clock, drawFrame, painted, render, units } from "./spec_dom.js";
+import { drawFrame, painted, render, units } from "./spec_dom.js";
 import { createRenderer } from "../js/markdown/index.js";
 import { parseInlines } from "../js/markdown/inlines.js";
 import { equal, ok, test } from "./harness.js";
+import { linearFault } from "./linear.js";
 
 /**
  * The formulas of a text, as their sources between `⟨` and `⟩`, within what is shown.
@@ -143,31 +144,23 @@ test("what is not understood leaves what was understood before it, until the for
 });
 
 test("a long formula that is still open costs no more for each character than a short one", () => {
-  const took = (/** @type {number} */ length) => {
-    const root = document.createElement("div");
-    const renderer = createRenderer(root);
-    const start = clock();
+  const work = (/** @type {string} */ text) => {
+    const renderer = createRenderer(document.createElement("div"));
     renderer.write("$$\n");
-    for (let written = 0; written < length; written += 25) {
-      renderer.write("\\frac{a}{b} + x_{n+1}^2\n ");
+    for (const piece of text.match(/[^]{1,25}/g) ?? []) {
+      renderer.write(piece);
       drawFrame();
     }
-    return clock() - start;
   };
-  took(2000);
-  const [short, long] = [took(12_500), took(50_000)];
-  ok(long < 8 * Math.max(short, 10), `${short} ms, then ${long} ms for four times as much`);
+  const make = (/** @type {number} */ lines) => "\\frac{a}{b} + x_{n+1}^2\n ".repeat(lines);
+  equal(linearFault(work, make(2000), make(500)), null);
 });
 
 test("many beginnings without an end cost no more than they are long", () => {
   const context = { definition: () => null, isFootnote: () => false, autolinks: false };
-  const took = (/** @type {string} */ text) => {
-    const start = clock();
-    for (const open of [true, false]) parseInlines(text, context, open);
-    return clock() - start;
-  };
+  const work = (/** @type {string} */ text) => [true, false].map((open) => parseInlines(text, context, open));
   for (const piece of ["\\(", "\\(x ", "\\[", "$x ", "$x_", "$$", "$a`", "\\(\\[", "x$", "\\\\(", "\\(`"]) {
-    const [some, many] = [25_000, 100_000].map((length) => took(piece.repeat(length / piece.length)));
-    ok((many ?? 0) < 8 * Math.max(some ?? 0, 25), `${piece}: ${some} ms, then ${many} ms for four times as much`);
+    const [part, whole] = [25_000, 100_000].map((length) => piece.repeat(length / piece.length));
+    equal([piece, linearFault(work, whole ?? "", part ?? "")], [piece, null]);
   }
 });

@@ -2,18 +2,13 @@
 
 import { BlockParser } from "../js/markdown/blocks.js";
 import { parseInlines } from "../js/markdown/inlines.js";
-import { clock, render } from "./spec_dom.js";
-import { ok, test } from "./harness.js";
+import { equal, test } from "./harness.js";
+import { linearFault } from "./linear.js";
+import { render } from "./spec_dom.js";
 
 const LENGTH = 24_000;
 /** Runs of one character, which compiled patterns are fast at. */
 const RUN = 96_000;
-
-/** What is read in so many ms is never looked at again: a machine that does much else is no fault. */
-const FAST_MS = 80;
-/** Four times as much takes four times as long where the time is linear, and sixteen times where it is quadratic. */
-const LINEAR = 9;
-const TRIES = 4;
 
 /** @type {string[]} */
 const FRAGMENTS = [
@@ -105,36 +100,15 @@ function draw(text) {
   render([text]);
 }
 
-/**
- * @param {(text: string) => void} work
- * @param {string} text
- */
-function timeOf(work, text) {
-  const start = clock();
-  work(text);
-  return clock() - start;
-}
-
-/**
- * @param {(text: string) => void} work
- * @param {number} length
- * @param {(length: number) => string} make
- */
-function isLinear(work, length, make) {
-  let [all, part] = [Infinity, Infinity];
-  for (let attempt = 0; attempt < TRIES; attempt += 1) {
-    all = Math.min(all, timeOf(work, make(length)));
-    if (all < FAST_MS) return;
-    part = Math.min(part, timeOf(work, make(length / 4)));
-  }
-  ok(all < LINEAR * part, `${part} ms for ${length / 4} characters, ${all} ms for ${length}`);
-}
-
 for (const [name, length, make] of TEXTS) {
-  test(`reading ${JSON.stringify(name)} many times takes linear time`, () => isLinear(read, length, make));
+  test(`reading ${JSON.stringify(name)} many times takes linear time`, () => {
+    equal(linearFault(read, make(length), make(length / 4)), null);
+  });
 }
 
 for (const small of ["1<br>", "`1 `", "*1* ", "[^1]: ", "- 1<br>"]) {
-  test(`drawing ${JSON.stringify(small)} many times takes linear time`, () =>
-    isLinear(draw, LENGTH, (length) => small.repeat(length / small.length)));
+  test(`drawing ${JSON.stringify(small)} many times takes linear time`, () => {
+    const make = (/** @type {number} */ length) => small.repeat(length / small.length);
+    equal(linearFault(draw, make(LENGTH), make(LENGTH / 4)), null);
+  });
 }

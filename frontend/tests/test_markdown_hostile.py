@@ -16,10 +16,6 @@ MODULE = "./hostile_markdown.js"
 
 ROUNDING_PX = 1
 
-# Twice as much takes twice as long where the time is linear, and four times as long where it is quadratic.
-LINEAR = 3
-NOISE_MS = 5
-
 
 @pytest.fixture(scope="module")
 def server_url() -> Iterator[str]:
@@ -113,8 +109,7 @@ def test_the_checks_see_what_a_naive_renderer_does(page: Page, server_url: str) 
 
 def test_bombs_take_time_in_proportion_to_their_length(page: Page, server_url: str) -> None:
     page.goto(f"{server_url}/tests/page.html")
-    for name, once_ms, twice_ms in call(page, "bombTimes"):
-        assert twice_ms <= LINEAR * once_ms + NOISE_MS, (name, once_ms, twice_ms)
+    assert call(page, "slowBombs") == []
 
 
 def test_nothing_is_wider_than_its_place(page: Page, server_url: str) -> None:

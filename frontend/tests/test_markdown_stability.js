@@ -53,6 +53,7 @@ const WITHOUT_FLICKER = [
   "- [ ] task\n- [x] done",
   "# Heading",
   "## Heading ##\n\ntext",
+  "# A **bold** and `code` and [a link](https://example.org) and $x^2$",
   "Title\n===",
   "Title\n---\n\ntext",
   "text\n\n---\n\ntext",

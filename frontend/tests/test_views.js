@@ -21,6 +21,7 @@ test("what is waited for is said in words", () => {
   equal(said({ phase: "loading" }), "Loading the model…");
   equal(said({ phase: "prefill", percent: 30 }), "Reading your message… 30 %");
   equal(said({ phase: "answering" }), "");
+  equal([said({ phase: "sending" }), said({ phase: "sending", id: "a1" })], ["Sending…", "Waiting for the first word…"]);
   ok(waiting(answer({ phase: "answering" }), "offline").includes("offline"));
   ok(waiting(answer({ phase: "answering" }), "reconnecting").includes("Reconnecting"));
 });
@@ -33,8 +34,9 @@ test("thinking tells its time, while it lasts and afterwards", () => {
 });
 
 test("each end but the good one is said", () => {
-  equal(ending(answer({ end: { kind: "stop" } })), null);
-  equal(announcement(answer({ end: { kind: "stop" } }), "open"), "The answer is complete.");
+  equal(ending(answer({ content: "All.", end: { kind: "stop" } })), null);
+  equal(announcement(answer({ content: "All.", end: { kind: "stop" } }), "open"), "The answer is complete.");
+  equal(ending(answer({ end: { kind: "stop" } }))?.text, "The model gave an empty answer.");
   equal(ending(answer({ end: { kind: "stopped" } }))?.error, false);
   equal(ending(answer({ end: { kind: "length" } }))?.error, false);
   equal(ending(answer({ end: { kind: "cut" } }))?.error, true);
@@ -53,7 +55,7 @@ test("each announcement stands long enough to be heard, and only the newest of t
   new MutationObserver(() => root.textContent && said.push([root.textContent, performance.now()])).observe(root, {
     childList: true,
   });
-  const running = answer({ phase: "answering" });
+  const running = answer({ phase: "answering", content: "All." });
   const chat = { running: /** @type {object | null} */ (running), followed: running, connection: "open", state: { messages: [running] } };
   const status = new StatusView(root, /** @type {import("../js/chat.js").Chat} */ (/** @type {unknown} */ (chat)));
   status.draw("");

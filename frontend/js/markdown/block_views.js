@@ -204,7 +204,17 @@ class QuoteView extends Blocks {
 
   /** @param {RenderContext} context */
   constructor(context) {
-    super(context, document.createElement("blockquote"));
+    super(context, withDirection(document.createElement("blockquote")));
+  }
+
+  /**
+   * @param {Block} block
+   * @param {string} key
+   * @param {number} index
+   * @override
+   */
+  makeView(block, key, index) {
+    return leaveDirection(super.makeView(block, key, index), index);
   }
 }
 
@@ -320,10 +330,10 @@ class ItemView extends Blocks {
 }
 
 /**
- * An item, and its mark, stand as its first text does, if that has no direction of its own.
+ * A quote or an item, and its mark, stand as its first text does, if that has no direction of its own.
  *
  * @param {BlockView} view
- * @param {number} index in its item
+ * @param {number} index in it
  */
 function leaveDirection(view, index) {
   if (index === 0 && view instanceof LeafView) view.element?.removeAttribute("dir");

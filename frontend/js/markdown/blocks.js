@@ -273,6 +273,8 @@ export class BlockParser {
     heading.level = marks.length;
     heading.text = withoutClosingMarks(line.text.slice(line.next + marks.length)).replace(/^[ \t]+/, "");
     this.#close(heading, this.#line);
+    // More of its only line may come.
+    heading.open = this.#trying;
     return /** @type {const} */ ("complete");
   }
 

@@ -5,7 +5,7 @@
  * moves when the text ends.
  */
 
-import { canContinue } from "../answer.js";
+import { canContinue, endedWell } from "../answer.js";
 import { toHtml } from "../rich_text.js";
 import { words } from "../words/index.js";
 import { CopyButtons } from "./copy_buttons.js";
@@ -31,7 +31,7 @@ export class AnswerView {
   /** What is under the text of an answer that has ended, and for which end. */
   #ending = {
     end: /** @type {import("../answer.js").End | null} */ (null),
-    isOpen: false,
+    isLast: false,
     parts: /** @type {HTMLElement[]} */ ([]),
     /** What can be done about it. */
     remedies: element("div"),
@@ -54,17 +54,16 @@ export class AnswerView {
   draw(isLast) {
     const { message } = this;
     const { end } = message;
-    const isOpen = isLast && end?.kind !== "stop";
-    if (end && this.#ending.end === end && this.#ending.isOpen === isOpen) return;
+    if (end && this.#ending.end === end && this.#ending.isLast === isLast) return;
     // What may go on is left open, and so goes on without being drawn anew.
-    const isFinal = end !== null && !(isOpen && canContinue(message));
+    const isFinal = end !== null && !(isLast && canContinue(message));
     if (message.thinkingSince !== null) {
       this.#thinking ??= new ThinkingView(message, this.#text.root);
       this.#thinking.draw(isFinal);
     }
     this.#text.draw(message.content, isFinal);
     this.#drawWaiting();
-    this.#drawEnding(isOpen);
+    this.#drawEnding(isLast);
   }
 
   #drawWaiting() {
@@ -75,25 +74,26 @@ export class AnswerView {
     update(this.#waiting, { textContent: text, hidden });
   }
 
-  /** @param {boolean} isOpen whether it can be continued or asked for again */
-  #drawEnding(isOpen) {
+  /** @param {boolean} isLast */
+  #drawEnding(isLast) {
     const { end } = this.message;
     if (this.#ending.end !== end) {
       for (const part of this.#ending.parts) part.remove();
       this.root.classList.remove("cut-off");
-      const remedies = element("div", { className: "note-actions" });
+      const remedies = element("div");
       const parts = end ? this.#endingOf(remedies) : [];
       this.#foot.append(...parts);
-      this.#ending = { end, isOpen, parts, remedies };
+      this.#ending = { end, isLast, parts, remedies };
     }
-    this.#ending.isOpen = isOpen;
-    update(this.#ending.remedies, { hidden: !isOpen });
+    this.#ending.isLast = isLast;
+    update(this.#ending.remedies, { hidden: !isLast });
   }
 
   /** @param {HTMLElement} remedies where they go */
   #endingOf(remedies) {
     const { message } = this;
     const said = words.ending(message);
+    remedies.append(...this.#remedies());
     this.root.classList.toggle("cut-off", said?.error === true && message.content !== "");
     /** @type {HTMLElement[]} */
     const parts = [];
@@ -104,7 +104,9 @@ export class AnswerView {
         markdown: message.content,
         html: toHtml(this.#text.root),
       }));
-      parts.push(element("div", { className: "message-actions" }, copying.root, figures.button), figures.root);
+      const actions = element("div", { className: "message-actions" }, copying.root, figures.button);
+      if (!said) actions.append(remedies);
+      parts.push(actions, figures.root);
     }
     return parts;
   }
@@ -117,7 +119,7 @@ export class AnswerView {
     const note = element("div", { className: error ? "note error" : "note" }, element("p", {}, text));
     if (error && this.#chat.followed === this.message) note.role = "alert";
     if (code !== "") note.append(element("small", {}, code));
-    remedies.append(...this.#remedies());
+    remedies.className = "note-actions";
     note.append(remedies);
     return note;
   }
@@ -132,12 +134,12 @@ export class AnswerView {
         // The button goes away.
         this.#after.left();
       });
+    const retry = again(reading.retry, () => this.#chat.retry());
+    // Beside its message is a button to edit that.
+    if (endedWell(this.message)) return [retry];
     const remedies = [];
     if (canContinue(this.message)) remedies.push(again(reading.continue, () => this.#chat.continue()));
-    if (this.message.end?.kind !== "length") {
-      remedies.push(again(reading.retry, () => this.#chat.retry()));
-      remedies.push(button(reading.edit, () => this.#chat.edit()));
-    }
+    if (this.message.end?.kind !== "length") remedies.push(retry, button(reading.edit, () => this.#chat.edit()));
     return remedies;
   }
 }

@@ -3,6 +3,7 @@
  * a new view.
  */
 
+import { endedWell } from "../answer.js";
 import { words } from "../words/index.js";
 import { AnswerView } from "./answer.js";
 import { CopyButtons } from "./copy_buttons.js";
@@ -43,7 +44,7 @@ export class ConversationView {
     for (const message of messages.slice(this.#views.length)) {
       const view =
         message.role === "user"
-          ? new UserView(message, this.#after.say)
+          ? new UserView(message, this.#chat, this.#after.say)
           : new AnswerView(message, this.#chat, this.#after);
       this.#views.push(view);
       this.#root.append(view.root);
@@ -54,18 +55,29 @@ export class ConversationView {
 }
 
 class UserView {
+  #chat;
+  #edit = element("button", { type: "button", hidden: true, onclick: () => this.#chat.edit() }, words.reading.edit);
+
   /**
    * @param {UserMessage} message
+   * @param {Chat} chat
    * @param {(text: string) => void} say
    */
-  constructor(message, say) {
+  constructor(message, chat, say) {
     this.message = message;
+    this.#chat = chat;
     const label = element("h2", { className: "visually-hidden" }, words.reading.you);
     const text = element("p", {}, message.content);
     const copying = new CopyButtons(text, say, () => ({ markdown: message.content }));
-    const actions = element("div", { className: "message-actions" }, copying.root);
+    const actions = element("div", { className: "message-actions" }, this.#edit, copying.root);
     this.root = element("article", { className: "message user" }, label, text, actions);
   }
 
-  draw() {}
+  draw() {
+    const { messages, editing } = this.#chat.state;
+    const answer = messages.at(-2) === this.message ? messages.at(-1) : undefined;
+    // After any other end, the note about it has this button.
+    const isAnswered = answer?.role === "assistant" && endedWell(answer);
+    update(this.#edit, { hidden: !isAnswered || editing !== null });
+  }
 }

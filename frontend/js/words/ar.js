@@ -1,5 +1,7 @@
 /** Everything that the page says, in Arabic; see `en.js`. */
 
+import { endedWell } from "../answer.js";
+
 /**
  * @typedef {import("../chat.js").Answer} Answer
  * @typedef {import("../sse.js").Connection} Connection
@@ -190,7 +192,7 @@ export function waiting(answer, connection) {
   if (connection === "reconnecting") return "انقطع الاتصال. تجري إعادة الاتصال…";
   switch (answer.phase) {
     case "sending":
-      return "يجري الإرسال…";
+      return answer.id === "" ? "يجري الإرسال…" : "في انتظار أول كلمة…";
     case "queued":
       return `في الانتظار، ترتيبك في الطابور: ${numbers.format(answer.position)}`;
     case "loading":
@@ -251,6 +253,8 @@ export function ending({ end, content }) {
   switch (end?.kind) {
     case "length":
       return { text: "بلغت الإجابة حدّ طولها وتنتهي هنا.", code: "", error: false };
+    case "stop":
+      return content === "" ? { text: "أعطى النموذج إجابة فارغة.", code: "", error: false } : null;
     case "stopped":
       return { text: "أُوقفت", code: "", error: false };
     case "cut":
@@ -273,7 +277,7 @@ export function ending({ end, content }) {
 
 /** @param {Answer} answer @param {Connection} connection */
 export function announcement(answer, connection) {
-  if (answer.end?.kind === "stop") return "اكتملت الإجابة.";
+  if (endedWell(answer)) return "اكتملت الإجابة.";
   if (answer.end) {
     const said = ending(answer);
     return said && !said.error ? said.text : "";

@@ -1,5 +1,7 @@
 /** Everything that the page says, in English. Another language is a module with the same exports. */
 
+import { endedWell } from "../answer.js";
+
 /**
  * @typedef {import("../chat.js").Answer} Answer
  * @typedef {import("../sse.js").Connection} Connection
@@ -161,7 +163,7 @@ export function waiting(answer, connection) {
   if (connection === "reconnecting") return "Connection lost. Reconnecting…";
   switch (answer.phase) {
     case "sending":
-      return "Sending…";
+      return answer.id === "" ? "Sending…" : "Waiting for the first word…";
     case "queued":
       return `Waiting in line, ${answer.position}${SUFFIXES[ordinals.select(answer.position)]}`;
     case "loading":
@@ -221,6 +223,8 @@ export function ending({ end, content }) {
   switch (end?.kind) {
     case "length":
       return { text: "The answer reached its length limit and ends here.", code: "", error: false };
+    case "stop":
+      return content === "" ? { text: "The model gave an empty answer.", code: "", error: false } : null;
     case "stopped":
       return { text: "Stopped", code: "", error: false };
     case "cut":
@@ -248,7 +252,7 @@ export function ending({ end, content }) {
  * @param {Connection} connection
  */
 export function announcement(answer, connection) {
-  if (answer.end?.kind === "stop") return "The answer is complete.";
+  if (endedWell(answer)) return "The answer is complete.";
   if (answer.end) {
     const said = ending(answer);
     return said && !said.error ? said.text : "";
