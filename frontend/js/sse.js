@@ -5,6 +5,8 @@
  * does no I/O. `followAnswer` reads one answer to its end, over as many connections as that takes.
  */
 
+import { backoff, pause } from "./retry.js";
+
 /** @typedef {{type: string, data: string, lastEventId: string}} ServerSentEvent */
 
 export class EventStreamParser {
@@ -164,19 +166,6 @@ const GATHER_MS = 30;
 
 /** Times in ms. `base` holds until the server sends `retry`; a stream that is silent for `silence` counts as cut. */
 const TIMES = { base: 500, cap: 15_000, silence: 35_000 };
-
-/**
- * Return how long to wait before the next attempt, in ms: doubling from `base`, at most `cap`, less up to a half, so
- * that clients which lost one server together do not come back together.
- *
- * @param {number} failures attempts that brought nothing, 0 for the first pause
- * @param {{base: number, cap: number}} times
- * @param {number} [random] in [0, 1)
- */
-export function backoff(failures, { base, cap }, random = Math.random()) {
-  const longest = Math.min(Math.max(cap, base), base * 2 ** failures);
-  return longest * (1 - random / 2);
-}
 
 /**
  * Read one answer to its end and return how it ended.
@@ -444,31 +433,4 @@ function parseObject(text) {
     if (!(error instanceof SyntaxError)) throw error;
     return {};
   }
-}
-
-/**
- * Wait, but no longer than until the network is back or the reader returns to the page. Rejects when aborted.
- *
- * @param {number} ms
- * @param {AbortSignal} [signal]
- * @returns {Promise<void>}
- */
-export function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const settled = new AbortController();
-    const wake = () => {
-      settled.abort();
-      resolve();
-    };
-    const timer = setTimeout(wake, ms);
-    settled.signal.addEventListener("abort", () => clearTimeout(timer));
-    window.addEventListener("online", wake, { signal: settled.signal });
-    document.addEventListener("visibilitychange", () => document.hidden || wake(), { signal: settled.signal });
-    const abort = () => {
-      settled.abort();
-      reject(signal?.reason);
-    };
-    signal?.addEventListener("abort", abort, { signal: settled.signal });
-  });
 }
