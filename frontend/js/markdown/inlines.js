@@ -10,9 +10,9 @@ import { withAutolinks } from "./autolinks.js";
 import { CJK } from "./cjk.js";
 import { REFERENCE, decodeReference } from "./entities.js";
 import { formulaEnd, guessFormula } from "./formulas.js";
-import { endBefore } from "./line.js";
 import { safeLink } from "./links.js";
-import { match, normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } from "./references.js";
+import { normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } from "./references.js";
+import { endBefore, match } from "./scan.js";
 
 /**
  * @typedef {{type: "text", text: string, at: number}} TextNode `at` is where its source begins if that is the same

@@ -6,6 +6,7 @@
  */
 
 import { unescapeText } from "./entities.js";
+import { match } from "./scan.js";
 
 const LABEL = /\[((?:[^\\[\]]|\\[^]){0,999})\]/y;
 const BRACKETED_DESTINATION = /<((?:[^<>\n\\]|\\.)*)>/y;
@@ -18,16 +19,6 @@ const MAX_PARENTHESES = 32;
 /**
  * @typedef {{href: string, title: string | null}} Definition
  */
-
-/**
- * @param {RegExp} pattern a sticky one
- * @param {string} text
- * @param {number} at
- */
-export function match(pattern, text, at) {
-  pattern.lastIndex = at;
-  return pattern.exec(text);
-}
 
 /** Labels are equal by this form. @param {string} label */
 export function normalLabel(label) {
