@@ -8,6 +8,7 @@
 
 import { Block } from "./block.js";
 import { endsFormula, formulaBlock } from "./formulas.js";
+import { TAG } from "./inlines.js";
 import { Line } from "./line.js";
 import { normalLabel, scanDefinition } from "./references.js";
 import { beforeBlankLines, endBefore } from "./scan.js";
@@ -44,7 +45,7 @@ const HTML_STARTS = [
       "track|ul)(?=\\s|/?>|$)",
     "iy",
   ),
-  /(?:<[a-z][a-z0-9-]*(?:\s+[a-z_:][\w.:-]*(?:\s*=\s*(?:[^\s"'=<>`]+|'[^']*'|"[^"]*"))?)*\s*\/?>|<\/[a-z][a-z0-9-]*\s*>)\s*$/iy,
+  new RegExp(`(?:${TAG.source})\\s*$`, "iy"),
 ];
 /** What ends the first five kinds; the others end at a blank line. */
 const HTML_ENDS = [/<\/(?:script|pre|textarea|style)>/i, /-->/, /\?>/, />/, /\]\]>/];
