@@ -155,7 +155,7 @@ function indexOrEnd(text, character, from) {
  *   | {state: "gone"}} Outcome
  */
 
-/** @typedef {"open" | "reconnecting" | "offline"} Connection */
+/** @typedef {"open" | "reconnecting" | "offline"} ConnectionState */
 
 /**
  * After less than so many bytes, the next are left to gather for so many ms: to read each token by itself costs a browser
@@ -185,7 +185,7 @@ const TIMES = { base: 500, cap: 15_000, silence: 35_000 };
  * @param {() => void} [options.onRequest] called before each request, which an abort then prevents
  * @param {(id: string) => void} [options.onOpen] called when the answer's id is known
  * @param {(event: any, lastEventId: string) => void} options.onEvent called with each event's JSON and its id
- * @param {(connection: Connection, delayMs: number) => void} [options.onConnection] called when it changes; `delayMs`
+ * @param {(state: ConnectionState, delayMs: number) => void} [options.onConnection] called when it changes; `delayMs`
  *   is the pause before the next attempt
  * @param {Partial<typeof TIMES>} [options.times]
  * @returns {Promise<Outcome>}
@@ -198,11 +198,11 @@ export async function followAnswer(options) {
   let failures = 0;
   for (;;) {
     const resuming = id !== "";
-    const line = new Line(signal, times.silence);
+    const connection = new Connection(signal, times.silence);
     const isOnline = navigator.onLine;
     options.onRequest?.();
     try {
-      const response = await line.request(...(resuming ? resumeRequest(url, id, parser) : startRequest(url, body)));
+      const response = await connection.request(...(resuming ? resumeRequest(url, id, parser) : startRequest(url, body)));
       signal.throwIfAborted();
       const outcome = resuming ? judgeResume(response) : judgeStart(response, isOnline);
       if (outcome === "refused") return await readProblem(/** @type {Response} */ (response), signal);
@@ -211,7 +211,7 @@ export async function followAnswer(options) {
         if (!resuming) options.onOpen?.(id);
         signal.throwIfAborted();
         options.onConnection?.("open", 0);
-        for await (const chunk of line.chunks(/** @type {Response} */ (response))) {
+        for await (const chunk of connection.chunks(/** @type {Response} */ (response))) {
           for (const event of parser.feed(chunk)) {
             signal.throwIfAborted();
             failures = 0;
@@ -232,13 +232,13 @@ export async function followAnswer(options) {
       options.onConnection?.(navigator.onLine ? "reconnecting" : "offline", delay);
       await pause(delay, signal);
     } finally {
-      line.hangUp();
+      connection.hangUp();
     }
   }
 }
 
-/** One connection: it is hung up when the caller aborts, and when it is silent for too long. */
-class Line {
+/** One request and its response: it is hung up when the caller aborts, and when it is silent for too long. */
+class Connection {
   #controller = new AbortController();
   #signal;
   #silence;

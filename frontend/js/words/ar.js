@@ -2,7 +2,7 @@
 
 /**
  * @typedef {import("../chat.js").Answer} Answer
- * @typedef {import("../sse.js").Connection} Connection
+ * @typedef {import("../sse.js").ConnectionState} ConnectionState
  */
 
 export const language = /** @type {string} */ ("ar");
@@ -184,7 +184,7 @@ export function problem(code, message) {
   return (USUAL[code] ?? message) === message ? known : `${known}\n${message}`;
 }
 
-/** @param {Answer} answer @param {Connection} connection */
+/** @param {Answer} answer @param {ConnectionState} connection */
 export function waiting(answer, connection) {
   if (connection === "offline") return "لا اتصال لديك بالشبكة. يُستأنف هذا فور عودة الاتصال.";
   if (connection === "reconnecting") return "انقطع الاتصال. تجري إعادة الاتصال…";
@@ -271,7 +271,7 @@ export function ending({ end, content }) {
   }
 }
 
-/** @param {Answer} answer @param {Connection} connection */
+/** @param {Answer} answer @param {ConnectionState} connection */
 export function announcement(answer, connection) {
   if (answer.end?.kind === "stop") return "اكتملت الإجابة.";
   if (answer.end) {

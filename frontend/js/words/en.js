@@ -2,7 +2,7 @@
 
 /**
  * @typedef {import("../chat.js").Answer} Answer
- * @typedef {import("../sse.js").Connection} Connection
+ * @typedef {import("../sse.js").ConnectionState} ConnectionState
  */
 
 /** What the Markdown renderer's buttons say. */
@@ -154,7 +154,7 @@ const SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
  * What the reader waits for, or "" while text arrives.
  *
  * @param {Answer} answer
- * @param {Connection} connection
+ * @param {ConnectionState} connection
  */
 export function waiting(answer, connection) {
   if (connection === "offline") return "You are offline. This goes on as soon as the connection is back.";
@@ -245,7 +245,7 @@ export function ending({ end, content }) {
  * One short line for those who listen to the page. An error is not in it: its note is an alert.
  *
  * @param {Answer} answer the last answer
- * @param {Connection} connection
+ * @param {ConnectionState} connection
  */
 export function announcement(answer, connection) {
   if (answer.end?.kind === "stop") return "The answer is complete.";
