@@ -10,6 +10,7 @@ export const direction = /** @type {string} */ ("rtl");
 
 export const page = {
   newChat: "محادثة جديدة",
+  theme: "المظهر",
   keys: "المفاتيح",
   conversation: "المحادثة",
   messages: "الرسائل",
@@ -25,6 +26,9 @@ export const page = {
   message: "رسالتك",
   placeholder: "اكتب رسالة",
   think: "فكّر أوّلًا",
+  attach: "إضافة ملفات نصية",
+  stop: "إيقاف",
+  send: "إرسال",
 };
 
 export const themes = {
@@ -62,14 +66,12 @@ export const reading = {
   edit: "تعديل الرسالة",
   toEnd: "إلى النهاية",
   newText: "نص جديد",
-  dismiss: "إخفاء",
   clumps:
     "تصل هذه الإجابة على دفعات. ربما يحتجزها خادم وكيل بين هذه الصفحة وخادمها، ويمكن لمشغّله أن يمرّرها " +
     "بالترويسة «X-Accel-Buffering: no»، أو في nginx بالإعداد «proxy_buffering off».",
 };
 
 export const writing = {
-  attach: "إضافة ملفات نصية",
   cancelEdit: "إلغاء",
   close: "إغلاق",
   dismiss: "إخفاء",
@@ -77,9 +79,7 @@ export const writing = {
   editing: "تعدّل رسالتك الأخيرة: إرسالها يستبدل إجابتها.",
   keys: "المفاتيح",
   outbox: "رسائل في الانتظار",
-  send: "إرسال",
   sendNow: "أرسِل الآن",
-  stop: "إيقاف",
   withdraw: "استرجاع",
   withdrawThis: (/** @type {string} */ beginning) => `استرجاع: ${beginning}`,
 };

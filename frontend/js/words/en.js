@@ -14,6 +14,7 @@ export const direction = /** @type {string} */ ("ltr");
 /** What index.html says; see `data-words` there, which holds the English ones itself. */
 export const page = {
   newChat: "New chat",
+  theme: "Theme",
   keys: "Keys",
   conversation: "Conversation",
   messages: "Messages",
@@ -29,6 +30,9 @@ export const page = {
   message: "Your message",
   placeholder: "Write a message",
   think: "Think first",
+  attach: "Add text files",
+  stop: "Stop",
+  send: "Send",
 };
 
 /** The names of the themes. */
@@ -58,7 +62,6 @@ export const reading = {
   edit: "Edit message",
   toEnd: "To the end",
   newText: "New text",
-  dismiss: "Dismiss",
   clumps:
     "This answer arrives in clumps. A proxy between this page and its server may be holding it back: its operator " +
     "can let it through with the header “X-Accel-Buffering: no”, or in nginx with “proxy_buffering off”.",
@@ -66,7 +69,6 @@ export const reading = {
 
 /** The names of the composer's parts, and what is around it. */
 export const writing = {
-  attach: "Add text files",
   cancelEdit: "Cancel",
   close: "Close",
   dismiss: "Dismiss",
@@ -74,9 +76,7 @@ export const writing = {
   editing: "Editing your last message: sending replaces its answer.",
   keys: "Keys",
   outbox: "Waiting messages",
-  send: "Send",
   sendNow: "Send now",
-  stop: "Stop",
   withdraw: "Take back",
   withdrawThis: (/** @type {string} */ beginning) => `Take back: ${beginning}`,
 };
