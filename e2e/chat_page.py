@@ -6,10 +6,15 @@ the page's policy forbids.
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 TIMEOUT_MS = 30_000
 expect.set_options(timeout=TIMEOUT_MS)
+
+# The URLs of the modules: all scripts but the one that runs before the first paint.
+MODULES = re.compile(r"/js/(?!chosen_theme\.js$)")
 
 # The text of an element as a reader takes it: whatever separates blocks, and every run of white space, is one space.
 # `innerText` would not do: it skips what is off the screen (`content-visibility`).

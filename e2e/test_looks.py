@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from e2e.chat_page import ChatPage
+from e2e.chat_page import MODULES, ChatPage
 from e2e.scripted_model import script
 from e2e.stack import Stack
 
@@ -72,7 +72,7 @@ def test_the_theme_is_the_systems_until_the_reader_chooses(open_as: OpenAs) -> N
 def test_the_chosen_theme_is_there_before_the_modules(open_as: OpenAs) -> None:
     chat = open_as(color_scheme="light")
     chat.page.evaluate("localStorage['burble theme /'] = 'dark'")
-    chat.page.route("**/js/**", lambda route: None)
+    chat.page.route(MODULES, lambda route: None)
     chat.page.goto(chat.url, wait_until="commit")
     expect(chat.composer).to_be_visible()
     assert chat.page.evaluate(PAPER) == DARK

@@ -2,7 +2,8 @@
  * The server's addresses, relative to the page, so that it works under any subpath.
  */
 
-import { backoff, followAnswer, pause } from "./sse.js";
+import { backoff, pause } from "./retry.js";
+import { followAnswer } from "./sse.js";
 
 const CHAT = new URL("../chat", import.meta.url);
 

@@ -46,7 +46,7 @@ export class Chat {
   /** @type {State} */
   state;
 
-  /** How the running answer's connection is. @type {import("./sse.js").Connection} */
+  /** How the running answer's connection is. @type {import("./sse.js").ConnectionState} */
   connection = "open";
 
   /** The answer that was read last on this page: how it ends is news, and how others ended is not. @type {Answer | null} */
@@ -319,7 +319,7 @@ export class Chat {
     }
   }
 
-  /** @param {import("./sse.js").Connection} connection */
+  /** @param {import("./sse.js").ConnectionState} connection */
   #connect(connection) {
     clearTimeout(this.#back);
     if (this.connection === connection) return;

@@ -5,6 +5,8 @@
  * does no I/O. `followAnswer` reads one answer to its end, over as many connections as that takes.
  */
 
+import { backoff, pause } from "./retry.js";
+
 /** @typedef {{type: string, data: string, lastEventId: string}} ServerSentEvent */
 
 export class EventStreamParser {
@@ -153,7 +155,7 @@ function indexOrEnd(text, character, from) {
  *   | {state: "gone"}} Outcome
  */
 
-/** @typedef {"open" | "reconnecting" | "offline"} Connection */
+/** @typedef {"open" | "reconnecting" | "offline"} ConnectionState */
 
 /**
  * After less than so many bytes, the next are left to gather for so many ms: to read each token by itself costs a browser
@@ -164,19 +166,6 @@ const GATHER_MS = 30;
 
 /** Times in ms. `base` holds until the server sends `retry`; a stream that is silent for `silence` counts as cut. */
 const TIMES = { base: 500, cap: 15_000, silence: 35_000 };
-
-/**
- * Return how long to wait before the next attempt, in ms: doubling from `base`, at most `cap`, less up to a half, so
- * that clients which lost one server together do not come back together.
- *
- * @param {number} failures attempts that brought nothing, 0 for the first pause
- * @param {{base: number, cap: number}} times
- * @param {number} [random] in [0, 1)
- */
-export function backoff(failures, { base, cap }, random = Math.random()) {
-  const longest = Math.min(Math.max(cap, base), base * 2 ** failures);
-  return longest * (1 - random / 2);
-}
 
 /**
  * Read one answer to its end and return how it ended.
@@ -196,7 +185,7 @@ export function backoff(failures, { base, cap }, random = Math.random()) {
  * @param {() => void} [options.onRequest] called before each request, which an abort then prevents
  * @param {(id: string) => void} [options.onOpen] called when the answer's id is known
  * @param {(event: any, lastEventId: string) => void} options.onEvent called with each event's JSON and its id
- * @param {(connection: Connection, delayMs: number) => void} [options.onConnection] called when it changes; `delayMs`
+ * @param {(state: ConnectionState, delayMs: number) => void} [options.onConnection] called when it changes; `delayMs`
  *   is the pause before the next attempt
  * @param {Partial<typeof TIMES>} [options.times]
  * @returns {Promise<Outcome>}
@@ -209,12 +198,12 @@ export async function followAnswer(options) {
   let failures = 0;
   for (;;) {
     const resuming = id !== "";
-    const line = new Line(signal, times.silence);
+    const connection = new Connection(signal, times.silence);
     const isOnline = navigator.onLine;
     let delay = 0;
     options.onRequest?.();
     try {
-      const response = await line.request(...(resuming ? resumeRequest(url, id, parser) : startRequest(url, body)));
+      const response = await connection.request(...(resuming ? resumeRequest(url, id, parser) : startRequest(url, body)));
       signal.throwIfAborted();
       const outcome = resuming ? judgeResume(response) : judgeStart(response, isOnline);
       if (outcome === "refused") return await readProblem(/** @type {Response} */ (response), signal);
@@ -223,7 +212,7 @@ export async function followAnswer(options) {
         if (!resuming) options.onOpen?.(id);
         signal.throwIfAborted();
         options.onConnection?.("open", 0);
-        for await (const chunk of line.chunks(/** @type {Response} */ (response))) {
+        for await (const chunk of connection.chunks(/** @type {Response} */ (response))) {
           for (const event of parser.feed(chunk)) {
             signal.throwIfAborted();
             failures = 0;
@@ -243,14 +232,14 @@ export async function followAnswer(options) {
       failures += 1;
       options.onConnection?.(navigator.onLine ? "reconnecting" : "offline", delay);
     } finally {
-      line.hangUp();
+      connection.hangUp();
     }
     await pause(delay, signal);
   }
 }
 
-/** One connection: it is hung up when the caller aborts, and when it is silent for too long. */
-class Line {
+/** One request and its response: it is hung up when the caller aborts, and when it is silent for too long. */
+class Connection {
   #controller = new AbortController();
   #signal;
   #silence;
@@ -444,31 +433,4 @@ function parseObject(text) {
     if (!(error instanceof SyntaxError)) throw error;
     return {};
   }
-}
-
-/**
- * Wait, but no longer than until the network is back or the reader returns to the page. Rejects when aborted.
- *
- * @param {number} ms
- * @param {AbortSignal} [signal]
- * @returns {Promise<void>}
- */
-export function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const settled = new AbortController();
-    const wake = () => {
-      settled.abort();
-      resolve();
-    };
-    const timer = setTimeout(wake, ms);
-    settled.signal.addEventListener("abort", () => clearTimeout(timer));
-    window.addEventListener("online", wake, { signal: settled.signal });
-    document.addEventListener("visibilitychange", () => document.hidden || wake(), { signal: settled.signal });
-    const abort = () => {
-      settled.abort();
-      reject(signal?.reason);
-    };
-    signal?.addEventListener("abort", abort, { signal: settled.signal });
-  });
 }

@@ -1,4 +1,5 @@
-import { backoff, followAnswer } from "../js/sse.js";
+import { backoff } from "../js/retry.js";
+import { followAnswer } from "../js/sse.js";
 import { equal, ok, rejection, test } from "./harness.js";
 import { scripted } from "./scripted_server.js";
 

@@ -8,8 +8,10 @@
 
 import { Block } from "./block.js";
 import { endsFormula, formulaBlock } from "./formulas.js";
-import { Line, endBefore } from "./line.js";
+import { TAG } from "./inlines.js";
+import { Line } from "./line.js";
 import { normalLabel, scanDefinition } from "./references.js";
+import { beforeBlankLines, endBefore } from "./scan.js";
 import { MAX_COLUMNS, alignment, cells } from "./table_rows.js";
 
 /** How deep blocks may nest: each level is an element within an element, which browsers do not bear in thousands. */
@@ -43,7 +45,7 @@ const HTML_STARTS = [
       "track|ul)(?=\\s|/?>|$)",
     "iy",
   ),
-  /(?:<[a-z][a-z0-9-]*(?:\s+[a-z_:][\w.:-]*(?:\s*=\s*(?:[^\s"'=<>`]+|'[^']*'|"[^"]*"))?)*\s*\/?>|<\/[a-z][a-z0-9-]*\s*>)\s*$/iy,
+  new RegExp(`(?:${TAG.source})\\s*$`, "iy"),
 ];
 /** What ends the first five kinds; the others end at a blank line. */
 const HTML_ENDS = [/<\/(?:script|pre|textarea|style)>/i, /-->/, /\?>/, />/, /\]\]>/];
@@ -548,23 +550,6 @@ function indentedGoesOn(line) {
     return "yes";
   }
   return "no";
-}
-
-/**
- * Where a text ends without its last blank lines, and how many those are.
- *
- * @param {string} text of complete lines
- */
-export function beforeBlankLines(text) {
-  let end = text.length;
-  let count = 0;
-  while (end > 0) {
-    const start = end > 1 ? text.lastIndexOf("\n", end - 2) + 1 : 0;
-    if (text.slice(start, end).trim() !== "") break;
-    end = start;
-    count += 1;
-  }
-  return { end, count };
 }
 
 /**

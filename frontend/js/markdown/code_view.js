@@ -3,11 +3,11 @@
  * wrapped. Colours are painted over it (`highlight.js`), so that a line is a line and not a hundred elements.
  */
 
-import { beforeBlankLines } from "./blocks.js";
 import { copyButton } from "./copy_button.js";
 import { unescapeText } from "./entities.js";
 import { createHighlighter } from "./highlight.js";
 import { lengthOf, visibleText } from "./invisible.js";
+import { beforeBlankLines } from "./scan.js";
 import { scrollIfWide } from "./scroller.js";
 
 /** A browser lays out one block of text anew when it grows: with so many lines each that costs little. */

@@ -203,6 +203,9 @@ function allNames() {
   return names;
 }
 
+/** A character that a backslash before it makes plain text. */
+export const ESCAPABLE = /[!-/:-@[-`{-~]/;
+
 /** At `lastIndex`: a reference, named or numeric, whether or not there is such a name. */
 export const REFERENCE = /&(?:#x[0-9a-f]{1,6}|#\d{1,7}|[a-z][a-z0-9]{1,31});/iy;
 
@@ -222,6 +225,8 @@ export function decodeReference(reference) {
   return valid ? String.fromCodePoint(point) : "\ufffd";
 }
 
+const ESCAPED = new RegExp(`\\\\(${ESCAPABLE.source})|${REFERENCE.source}`, "gi");
+
 /**
  * Undo the backslash escapes and the references of a text, such as a link's destination.
  *
@@ -229,8 +234,5 @@ export function decodeReference(reference) {
  */
 export function unescapeText(text) {
   if (!/[\\&]/.test(text)) return text;
-  return text.replace(
-    /\\([!-/:-@[-`{-~])|&(?:#x[0-9a-f]{1,6}|#\d{1,7}|[a-z][a-z0-9]{1,31});/gi,
-    (match, escaped) => escaped ?? decodeReference(match),
-  );
+  return text.replace(ESCAPED, (match, escaped) => escaped ?? decodeReference(match));
 }

@@ -13,7 +13,7 @@
  */
 
 import { isEnvironment } from "./maths.js";
-import { match } from "./references.js";
+import { match } from "./scan.js";
 
 /** @typedef {"$" | "$$" | "\\(" | "\\["} Mark */
 

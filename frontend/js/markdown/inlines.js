@@ -8,11 +8,11 @@
 
 import { withAutolinks } from "./autolinks.js";
 import { CJK } from "./cjk.js";
-import { REFERENCE, decodeReference } from "./entities.js";
+import { ESCAPABLE, REFERENCE, decodeReference } from "./entities.js";
 import { formulaEnd, guessFormula } from "./formulas.js";
-import { endBefore } from "./line.js";
 import { safeLink } from "./links.js";
-import { match, normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } from "./references.js";
+import { normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } from "./references.js";
+import { endBefore, match } from "./scan.js";
 
 /**
  * @typedef {{type: "text", text: string, at: number}} TextNode `at` is where its source begins if that is the same
@@ -42,14 +42,14 @@ import { match, normalLabel, scanDestination, scanLabel, scanTitle, skipSpace } 
 const PLAIN = /[^\n`[\]\\!<&*_~$]+/y;
 const BACKTICKS = /`+/y;
 const DELIMITERS = /\*+|_+|~+/y;
-const ESCAPABLE = /[!-/:-@[-`{-~]/;
 const PUNCTUATION = /[\p{P}\p{S}]/u;
 const WHITE_SPACE = /\s/;
 const URI_AUTOLINK = /<([a-z][a-z0-9+.-]{1,31}:[^<>\x00-\x20]*)>/iy;
 const URI_AUTOLINK_START = /<([a-z][a-z0-9+.-]{1,31}:[^<>\x00-\x20]*)$/iy;
 const EMAIL_AUTOLINK =
   /<([\w.!#$%&'*+/=?^`{|}~-]+@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*)>/iy;
-const TAG =
+/** A tag of HTML (section 6.6), whether or not there is one of that name. */
+export const TAG =
   /<[a-z][a-z0-9-]*(?:\s+[a-z_:][\w.:-]*(?:\s*=\s*(?:[^\s"'=<>`]+|'[^']*'|"[^"]*"))?)*\s*\/?>|<\/[a-z][a-z0-9-]*\s*>/iy;
 /** Raw HTML that is no tag: what it begins with, where its end may be at the soonest, and that end. */
 const MARKUP = /** @type {const} */ ([

@@ -1,6 +1,6 @@
 /** One line, and how far it was read. Columns count a tab up to the next multiple of four. */
 
-import { match } from "./references.js";
+import { match } from "./scan.js";
 
 export class Line {
   at = 0;
@@ -78,17 +78,4 @@ export class Line {
     if (!this.#inTab) return this.text.slice(this.at);
     return " ".repeat(4 - (this.column % 4)) + this.text.slice(this.at + 1);
   }
-}
-
-/**
- * Where a text ends without the last of its characters that are among these. (A pattern for that would be tried at
- * every character.)
- *
- * @param {string} text
- * @param {string} characters
- */
-export function endBefore(text, characters) {
-  let end = text.length;
-  while (end > 0 && characters.includes(/** @type {string} */ (text[end - 1]))) end -= 1;
-  return end;
 }

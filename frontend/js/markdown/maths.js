@@ -219,9 +219,11 @@ class Parser {
    */
   inScript(parse) {
     this.#script += 1;
-    const result = parse();
-    this.#script -= 1;
-    return result;
+    try {
+      return parse();
+    } finally {
+      this.#script -= 1;
+    }
   }
 
   /**
@@ -232,9 +234,11 @@ class Parser {
   within(alphabet, parse) {
     const before = this.#alphabet;
     this.#alphabet = alphabet;
-    const result = parse();
-    this.#alphabet = before;
-    return result;
+    try {
+      return parse();
+    } finally {
+      this.#alphabet = before;
+    }
   }
 
   // --- Structure

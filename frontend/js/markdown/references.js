@@ -5,7 +5,8 @@
  * stands there. Source: CommonMark 0.31.2, sections 4.7 and 6.3.
  */
 
-import { unescapeText } from "./entities.js";
+import { ESCAPABLE, unescapeText } from "./entities.js";
+import { match } from "./scan.js";
 
 const LABEL = /\[((?:[^\\[\]]|\\[^]){0,999})\]/y;
 const BRACKETED_DESTINATION = /<((?:[^<>\n\\]|\\.)*)>/y;
@@ -18,16 +19,6 @@ const MAX_PARENTHESES = 32;
 /**
  * @typedef {{href: string, title: string | null}} Definition
  */
-
-/**
- * @param {RegExp} pattern a sticky one
- * @param {string} text
- * @param {number} at
- */
-export function match(pattern, text, at) {
-  pattern.lastIndex = at;
-  return pattern.exec(text);
-}
 
 /** Labels are equal by this form. @param {string} label */
 export function normalLabel(label) {
@@ -58,7 +49,7 @@ export function scanDestination(text, at) {
   let end = at;
   for (; end < text.length; end += 1) {
     const code = text.charCodeAt(end);
-    if (code === 92 && /[!-/:-@[-`{-~]/.test(text[end + 1] ?? "")) end += 1;
+    if (code === 92 && ESCAPABLE.test(text[end + 1] ?? "")) end += 1;
     else if (code === 40 && ++depth > MAX_PARENTHESES) return null;
     else if (code === 41 && --depth < 0) break;
     else if (code <= 32 || code === 127) break;

@@ -133,11 +133,8 @@ export class ComposerView {
    * @param {HTMLInputElement} chooser
    */
   #listenToButtons(send, attach, chooser) {
-    send.ariaLabel = words.writing.send;
-    send.title = `${words.writing.send} (${keysFor("send")[0]})`;
-    this.#stop.ariaLabel = words.writing.stop;
-    this.#stop.title = `${words.writing.stop} (${keysFor("stop")[0]})`;
-    attach.ariaLabel = attach.title = words.writing.attach;
+    send.title = `${words.page.send} (${keysFor("send")[0]})`;
+    this.#stop.title = `${words.page.stop} (${keysFor("stop")[0]})`;
     // The caret, and with it a phone's keyboard, stays where it is.
     for (const button of [send, this.#stop]) button.addEventListener("mousedown", (event) => event.preventDefault());
     this.#stop.addEventListener("click", () => this.#chat.stop());

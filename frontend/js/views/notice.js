@@ -24,7 +24,7 @@ export class ClumpsNotice {
     if (!this.#chat.pace.clumpy || this.#isSaid) return;
     this.#isSaid = true;
     const close = element("button", { type: "button", onclick: () => this.#dismiss() });
-    close.textContent = words.reading.dismiss;
+    close.textContent = words.writing.dismiss;
     this.#root.append(element("p", {}, words.reading.clumps), close);
     this.#root.hidden = false;
     this.#after.say(words.reading.clumps);

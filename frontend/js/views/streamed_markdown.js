@@ -5,7 +5,7 @@
  * soon as the reader begins to write. Until it is there, the text is shown as it is written.
  */
 
-import { backoff, pause } from "../sse.js";
+import { backoff, pause } from "../retry.js";
 import { words } from "../words/index.js";
 import { element } from "./element.js";
 

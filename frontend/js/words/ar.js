@@ -4,7 +4,7 @@ import { endedWell } from "../answer.js";
 
 /**
  * @typedef {import("../chat.js").Answer} Answer
- * @typedef {import("../sse.js").Connection} Connection
+ * @typedef {import("../sse.js").ConnectionState} ConnectionState
  */
 
 export const language = /** @type {string} */ ("ar");
@@ -12,6 +12,7 @@ export const direction = /** @type {string} */ ("rtl");
 
 export const page = {
   newChat: "محادثة جديدة",
+  theme: "المظهر",
   keys: "المفاتيح",
   conversation: "المحادثة",
   messages: "الرسائل",
@@ -27,6 +28,9 @@ export const page = {
   message: "رسالتك",
   placeholder: "اكتب رسالة",
   think: "فكّر أوّلًا",
+  attach: "إضافة ملفات نصية",
+  stop: "إيقاف",
+  send: "إرسال",
 };
 
 export const themes = {
@@ -64,14 +68,12 @@ export const reading = {
   edit: "تعديل الرسالة",
   toEnd: "إلى النهاية",
   newText: "نص جديد",
-  dismiss: "إخفاء",
   clumps:
     "تصل هذه الإجابة على دفعات. ربما يحتجزها خادم وكيل بين هذه الصفحة وخادمها، ويمكن لمشغّله أن يمرّرها " +
     "بالترويسة «X-Accel-Buffering: no»، أو في nginx بالإعداد «proxy_buffering off».",
 };
 
 export const writing = {
-  attach: "إضافة ملفات نصية",
   cancelEdit: "إلغاء",
   close: "إغلاق",
   dismiss: "إخفاء",
@@ -79,9 +81,7 @@ export const writing = {
   editing: "تعدّل رسالتك الأخيرة: إرسالها يستبدل إجابتها.",
   keys: "المفاتيح",
   outbox: "رسائل في الانتظار",
-  send: "إرسال",
   sendNow: "أرسِل الآن",
-  stop: "إيقاف",
   withdraw: "استرجاع",
   withdrawThis: (/** @type {string} */ beginning) => `استرجاع: ${beginning}`,
 };
@@ -186,7 +186,7 @@ export function problem(code, message) {
   return (USUAL[code] ?? message) === message ? known : `${known}\n${message}`;
 }
 
-/** @param {Answer} answer @param {Connection} connection */
+/** @param {Answer} answer @param {ConnectionState} connection */
 export function waiting(answer, connection) {
   if (connection === "offline") return "لا اتصال لديك بالشبكة. يُستأنف هذا فور عودة الاتصال.";
   if (connection === "reconnecting") return "انقطع الاتصال. تجري إعادة الاتصال…";
@@ -275,7 +275,7 @@ export function ending({ end, content }) {
   }
 }
 
-/** @param {Answer} answer @param {Connection} connection */
+/** @param {Answer} answer @param {ConnectionState} connection */
 export function announcement(answer, connection) {
   if (endedWell(answer)) return "اكتملت الإجابة.";
   if (answer.end) {

@@ -4,7 +4,7 @@ import { endedWell } from "../answer.js";
 
 /**
  * @typedef {import("../chat.js").Answer} Answer
- * @typedef {import("../sse.js").Connection} Connection
+ * @typedef {import("../sse.js").ConnectionState} ConnectionState
  */
 
 /** What the Markdown renderer's buttons say. */
@@ -16,6 +16,7 @@ export const direction = /** @type {string} */ ("ltr");
 /** What index.html says; see `data-words` there, which holds the English ones itself. */
 export const page = {
   newChat: "New chat",
+  theme: "Theme",
   keys: "Keys",
   conversation: "Conversation",
   messages: "Messages",
@@ -31,6 +32,9 @@ export const page = {
   message: "Your message",
   placeholder: "Write a message",
   think: "Think first",
+  attach: "Add text files",
+  stop: "Stop",
+  send: "Send",
 };
 
 /** The names of the themes. */
@@ -60,7 +64,6 @@ export const reading = {
   edit: "Edit message",
   toEnd: "To the end",
   newText: "New text",
-  dismiss: "Dismiss",
   clumps:
     "This answer arrives in clumps. A proxy between this page and its server may be holding it back: its operator " +
     "can let it through with the header “X-Accel-Buffering: no”, or in nginx with “proxy_buffering off”.",
@@ -68,7 +71,6 @@ export const reading = {
 
 /** The names of the composer's parts, and what is around it. */
 export const writing = {
-  attach: "Add text files",
   cancelEdit: "Cancel",
   close: "Close",
   dismiss: "Dismiss",
@@ -76,9 +78,7 @@ export const writing = {
   editing: "Editing your last message: sending replaces its answer.",
   keys: "Keys",
   outbox: "Waiting messages",
-  send: "Send",
   sendNow: "Send now",
-  stop: "Stop",
   withdraw: "Take back",
   withdrawThis: (/** @type {string} */ beginning) => `Take back: ${beginning}`,
 };
@@ -156,7 +156,7 @@ const SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
  * What the reader waits for, or "" while text arrives.
  *
  * @param {Answer} answer
- * @param {Connection} connection
+ * @param {ConnectionState} connection
  */
 export function waiting(answer, connection) {
   if (connection === "offline") return "You are offline. This goes on as soon as the connection is back.";
@@ -249,7 +249,7 @@ export function ending({ end, content }) {
  * One short line for those who listen to the page. An error is not in it: its note is an alert.
  *
  * @param {Answer} answer the last answer
- * @param {Connection} connection
+ * @param {ConnectionState} connection
  */
 export function announcement(answer, connection) {
   if (endedWell(answer)) return "The answer is complete.";
