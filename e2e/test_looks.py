@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from e2e.chat_page import MODULES, ChatPage
 from e2e.scripted_model import script
-from e2e.stack import Stack
+from e2e.stack import Stack, wait_for
 
 LONG_ANSWER = Path(__file__).parent.parent / "frontend" / "tests" / "long_answer.md"
 PAPER = "getComputedStyle(document.documentElement).backgroundColor"
@@ -215,6 +216,39 @@ def test_the_keys_are_read_from_the_beginning(open_as: OpenAs) -> None:
     expect(chat.help.get_by_role("heading")).to_be_in_viewport(ratio=1)
     chat.page.keyboard.press("Tab")
     expect(chat.help.get_by_role("button")).to_be_focused()
+
+
+# Whether a picture has pixels of another hue than grey.
+IS_COLOURED = """async (png) => {
+    const bytes = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
+    const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+    const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
+    canvas.drawImage(image, 0, 0);
+    const { data } = canvas.getImageData(0, 0, image.width, image.height);
+    for (let at = 0; at < data.length; at += 4) {
+        const pixel = data.subarray(at, at + 3);
+        if (Math.max(...pixel) - Math.min(...pixel) > 40) return true;
+    }
+    return false;
+}"""
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_code_is_plain_where_colours_are_forced(forced: bool, open_as: OpenAs) -> None:
+    chat = open_as(forced_colors="active" if forced else "none", color_scheme="light")
+    chat.send(script(f"forced-{forced}", ["say", '```python\ndef name():\n    return "text"\n```']))
+    chat.wait_finished()
+    code = chat.answer.locator("code")
+    chat.page.mouse.move(0, 0)
+
+    def is_coloured() -> bool:
+        picture = base64.b64encode(code.screenshot()).decode()
+        return bool(chat.page.evaluate(IS_COLOURED, picture))
+
+    if forced:
+        assert not is_coloured()
+    else:
+        wait_for(is_coloured, "colours")
 
 
 # The caret

@@ -26,6 +26,8 @@ const COPIED = {
   "<details>\nmore\n</details>": "<p>&lt;details&gt;<br />more<br />&lt;/details&gt;</p>",
   "Left\n\n- من اليمين\n\n  left\n\n  ```\n  code\n  ```":
     '<p>Left</p><ul><li dir="rtl"><p>من اليمين</p><p dir="ltr">left</p><pre dir="ltr"><code>code\n</code></pre></li></ul>',
+  "> من اليمين\n>\n> left":
+    '<blockquote dir="rtl"><p>من اليمين</p><p dir="ltr">left</p></blockquote>',
   "Text[^a] and[^b]\n\n[^b]: B\n[^a]: A *note*":
     "<p>Text<sup>1</sup> and<sup>2</sup></p><hr /><ol><li><p>A <em>note</em></p></li><li><p>B</p></li></ol>",
 };

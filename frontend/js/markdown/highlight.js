@@ -148,6 +148,8 @@ let observer;
 /** Make what all highlighters share, and return whether the browser can. */
 function prepare() {
   if (typeof Highlight === "undefined" || !CSS.highlights) return false;
+  // Whatever a style sheet says, a browser would then colour them like a selection.
+  if (matchMedia("(forced-colors: active)").matches) return false;
   if (!observer) {
     highlights = CLASSES.map((kind) => {
       const highlight = new Highlight();
