@@ -197,9 +197,12 @@ def test_a_click_into_the_text_does_not_let_go(chat: ChatPage, stack: Stack) -> 
     chat.stop()
 
 
-@pytest.mark.parametrize("following", [True, False])
-def test_nothing_moves_when_the_text_ends(following: bool, chat: ChatPage, stack: Stack) -> None:
-    name = f"ends-{following}"
+@pytest.mark.parametrize(("following", "width"), [(True, 1280), (False, 1280), (True, 320)])
+def test_nothing_moves_when_the_text_ends(
+    following: bool, width: int, chat: ChatPage, stack: Stack
+) -> None:
+    chat.page.set_viewport_size({"width": width, "height": 800})
+    name = f"ends-{following}-{width}"
     chat.send(script(name, ["say", PARAGRAPH * 30], ["wait", name], ["say", "The end."]))
     chat.wait_answer(PARAGRAPH * 30)
     if not following:
