@@ -841,6 +841,28 @@ def test_an_error_is_an_alert_when_it_happens_and_not_again(chat: ChatPage) -> N
     expect(chat.error).to_have_count(0)
 
 
+def test_an_error_is_an_alert_also_where_nothing_was_drawn_before_it(chat: ChatPage) -> None:
+    chat.page.evaluate(
+        """() => {
+            const held = [];
+            const after = window.setTimeout;
+            window.setTimeout = (callback, ms, ...rest) =>
+                ms === undefined ? held.push(callback) : after(callback, ms, ...rest);
+            window.drawAgain = () => {
+                window.setTimeout = after;
+                held.forEach((callback) => callback());
+            };
+        }"""
+    )
+    chat.composer.fill(script("soon", ["say", "Half "], ["tell", "The oven is cold."]))
+    chat.composer.press("Enter")
+    kept = "Object.values(sessionStorage).join()"
+    wait_for(lambda: "model_error" in chat.page.evaluate(kept), "the error")
+    assert chat.answers.count() == 0
+    chat.page.evaluate("drawAgain()")
+    expect(chat.error).to_contain_text("The oven is cold.")
+
+
 # Memory
 
 
