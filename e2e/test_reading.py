@@ -825,7 +825,7 @@ def test_what_a_button_did_and_the_end_of_an_answer_are_both_announced(
     chat.page.evaluate(
         """async () => {
             while (document.querySelector("[role=log]").ariaBusy === "true") await new Promise(requestAnimationFrame);
-            document.querySelector(".message.user button").click();
+            document.querySelector(".message.user .copy-buttons button").click();
         }"""
     )
     wait_for(lambda: len(said()) >= 2, "both")
