@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from backend import page, problem
 from backend.engine_client import EngineClient
-from backend.routes import chat, ops
+from backend.routes import chat, models, ops
 from backend.runtime import private_folder
 from backend.security import BodyLimit, SecurityHeaders
 from backend.settings import Settings
@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     app.state.settings = settings
     problem.install(app)
     app.include_router(chat.router)
+    app.include_router(models.router)
     app.include_router(ops.router)
     page.install(app)
     return SecurityHeaders(app)  # outside of Starlette's own handler of what nobody foresaw

@@ -1,7 +1,8 @@
 """Every way in which a request can be refused or a generation can fail.
 
     BurbleError                  what a client may be told: a code, a sentence, a status
-    ├── InvalidRequest      422  a field is missing, of the wrong type, too long …
+    ├── InvalidRequest      422  a field is missing, of the wrong type …
+    │   └── PromptTooLong   422  all messages together
     ├── MalformedBody       400  the body is not JSON
     ├── BodyTooLarge        413
     ├── UnsupportedMedia    415  the body does not claim to be JSON
@@ -79,6 +80,12 @@ class BurbleError(Exception):
 
 class InvalidRequest(BurbleError):
     code, status, default = "invalid_request", 422, "The request is not valid."
+
+
+class PromptTooLong(InvalidRequest):
+    """Of its own, for a client can do something about it: leave out the beginning of a conversation."""
+
+    code, default = "prompt_too_long", "The conversation is too long."
 
 
 class MalformedBody(BurbleError):

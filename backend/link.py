@@ -51,11 +51,28 @@ class GenerationRequest(TypedDict):
     queue: bool
 
 
+# Settings of a request that a model takes only if its class names them.
+SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
+
+
+class Abilities(TypedDict):
+    """What a loaded model can be asked for: which of `SAMPLING`, thinking, and whole conversations.
+
+    `context_tokens` is how much it can read and write, where its class knows.
+    """
+
+    sampling: list[str]
+    thinking: bool
+    messages: bool
+    context_tokens: int | None
+
+
 class EngineState(TypedDict):
     """What an engine tells the HTTP workers about itself.
 
     `state` is `loading`, `ready`, `failed` (the model cannot be loaded: `reason` says why; it will be tried again) or
-    `draining` (it takes nothing new). The numbers count generations; `max_running` is 0 until the model is loaded.
+    `draining` (it takes nothing new). The numbers count generations; `max_running` is 0, and
+    `abilities` None, until the model is loaded.
     """
 
     pid: int
@@ -65,6 +82,7 @@ class EngineState(TypedDict):
     running: int
     queued: int
     max_running: int
+    abilities: Abilities | None
 
 
 def frame(stream: int, kind: int, payload: bytes | bytearray = b"") -> bytes:

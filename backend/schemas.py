@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backend import link, sse
-from backend.errors import InvalidRequest
+from backend.errors import InvalidRequest, PromptTooLong
+from backend.settings import Settings
 
 Role = Literal["system", "user", "assistant"]
 
@@ -39,6 +40,7 @@ class ChatRequest(Strict):
 
     prompt: str | None = None
     messages: list[Message] | None = None
+    model: str | None = Field(None, description="one of `GET /models`")
     thinking: bool = Field(False, description="let the model think first, and show what it thinks")
     resumable: bool = Field(
         False,
@@ -67,15 +69,19 @@ class ChatRequest(Strict):
             raise _invalid("messages", "The last message must be the user's, and not empty.")
         return self
 
-    def to_generation(self, max_prompt_chars: int) -> link.GenerationRequest:
-        """Return what an engine is asked. Raises `InvalidRequest` when all messages together are too long."""
+    def to_generation(self, settings: Settings) -> link.GenerationRequest:
+        """Return what an engine is asked.
+
+        Raises `InvalidRequest` for a model that is not served, and `PromptTooLong` for all messages together.
+        """
+        if self.model not in (None, settings.model):
+            raise _invalid("model", f"There is no such model here: {settings.model} is served.")
         field = "prompt" if self.messages is None else "messages"
         messages = self.messages or [Message(role="user", content=self.prompt or "")]
         length = sum(len(message.content) for message in messages)
-        if length > max_prompt_chars:
-            raise _invalid(
-                field, f"{length} characters are too many: at most {max_prompt_chars} are allowed."
-            )
+        if length > settings.max_prompt_chars:
+            message = f"{length} characters are too many: at most {settings.max_prompt_chars} are allowed."
+            raise PromptTooLong(message, errors=[{"field": field, "message": message}])
         return {
             "messages": [
                 {"role": message.role, "content": sse.well_formed(message.content)}
@@ -83,9 +89,7 @@ class ChatRequest(Strict):
             ],
             "thinking": self.thinking,
             "resumable": self.resumable,
-            "sampling": self.model_dump(
-                include={"temperature", "top_p", "max_tokens", "stop", "seed"}, exclude_none=True
-            ),
+            "sampling": self.model_dump(include=set(link.SAMPLING), exclude_none=True),
             "queue": False,
         }
 
@@ -95,6 +99,27 @@ class ChatResponse(BaseModel):
 
     response: str
     thinking: str | None = None
+
+
+class ServedModel(BaseModel):
+    """A model that can be asked. What depends on its class is null until it has been loaded."""
+
+    id: str
+    takes: list[str] | None = Field(description="the sampling settings; any other is refused")
+    thinking: bool | None = Field(description="whether it can think first")
+    system: bool | None = Field(
+        description="whether it reads the messages before the last one, a system prompt among them"
+    )
+    max_prompt_chars: int = Field(description="of all messages together")
+    context_tokens: int | None = Field(
+        description="how much it reads and writes at most; null, too, where it does not know"
+    )
+
+
+class ServedModels(BaseModel):
+    """All that can be asked here."""
+
+    models: list[ServedModel]
 
 
 def _invalid(field: str, message: str) -> InvalidRequest:

@@ -409,6 +409,46 @@ def test_health_says_that_it_lives_and_ready_what_it_has(stack: Stack) -> None:
     assert engine["model"] == "e2e.scripted_model:ScriptedModel"
 
 
+def models(stack: Stack) -> list[dict[str, Any]]:
+    response = http_client.get(stack.url + "/models")
+    assert response.status_code == 200
+    [(name, found)] = response.json().items()
+    assert name == "models"
+    return list(found)
+
+
+def test_the_models_are_listed_with_what_they_take(
+    stack: Stack, simulated_stack: Stack, start_stack: StartStack
+) -> None:
+    scripted = {
+        "id": "e2e.scripted_model:ScriptedModel",
+        "takes": ["temperature", "top_p", "max_tokens"],
+        "thinking": True,
+        "system": True,
+        "max_prompt_chars": 100_000,
+        "context_tokens": None,
+    }
+    every = ["temperature", "top_p", "max_tokens", "stop", "seed"]
+    assert models(stack) == [scripted]
+    assert models(simulated_stack) == [{**scripted, "id": "simulated", "takes": every}]
+    loading = start_stack(
+        ready=False,
+        before=lambda stack: (stack.script / "hold-load").touch(),
+        max_prompt_chars=70,
+    )
+    unknown = {**scripted, "takes": None, "thinking": None, "system": None, "max_prompt_chars": 70}
+    assert models(loading) == [unknown]
+    loading.open_gate("load")
+    wait_for(lambda: models(loading) == [{**scripted, "max_prompt_chars": 70}], "what it takes")
+
+
+def test_a_model_that_is_listed_can_be_asked(stack: Stack) -> None:
+    [model] = models(stack)
+    assert text(chat(stack, "a", model=model["id"]).text) == "a "
+    refused = check_problem(chat(stack, "a", model="another"), 422, "invalid_request")
+    assert model["id"] in refused["detail"]
+
+
 # Refusals
 
 A = b'{"prompt": "a"'
@@ -423,7 +463,7 @@ BAD_BODIES: dict[str, tuple[bytes, int, str, str | None]] = {
     "prompt too long": (
         b'{"prompt": "%b"}' % (b"x" * 100_001),
         422,
-        "invalid_request",
+        "prompt_too_long",
         "prompt",
     ),
     "prompt is a number": (b'{"prompt": 5}', 422, "invalid_request", "prompt"),
@@ -437,7 +477,7 @@ BAD_BODIES: dict[str, tuple[bytes, int, str, str | None]] = {
     "messages too long together": (
         b'{"messages": [%b]}' % b", ".join([USER.replace(b'"a"', b'"%b"' % (b"x" * 1000))] * 101),
         422,
-        "invalid_request",
+        "prompt_too_long",
         "messages",
     ),
     "last message is not the user's": (
@@ -473,6 +513,7 @@ BAD_BODIES: dict[str, tuple[bytes, int, str, str | None]] = {
     ),
     "wrong type": (A + b', "thinking": "yes"}', 422, "invalid_request", "thinking"),
     "number for a flag": (A + b', "resumable": 1}', 422, "invalid_request", "resumable"),
+    "a model that is not served": (A + b', "model": "x"}', 422, "invalid_request", "model"),
     "too hot": (A + b', "temperature": 2.5}', 422, "invalid_request", "temperature"),
     "not a number": (A + b', "temperature": NaN}', 422, "invalid_request", "temperature"),
     "no tokens": (A + b', "max_tokens": 0}', 422, "invalid_request", "max_tokens"),
@@ -645,7 +686,7 @@ def test_every_answer_that_may_be_a_document_carries_the_security_headers(
     assert "http:" not in policy
     assert "https:" not in policy
     if path != "/docs":
-        assert "require-trusted-types-for 'script'" in policy
+        assert "require-trusted-types-for 'script'; trusted-types service-worker" in policy
         assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"

@@ -190,6 +190,7 @@ class Engine:
             "running": len(self._running),
             "queued": len(self._queue),
             "max_running": self._model.max_running if self._model else 0,
+            "abilities": self._model.abilities if self._model else None,
         }
 
     # What readers ask for

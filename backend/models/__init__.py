@@ -13,7 +13,8 @@ sampling settings (`temperature`, `top_p`, `max_tokens`, `stop`, `seed`) go to t
 
 Stopping closes the generator: an async one gets `CancelledError` where it waits, a synchronous one is closed at its
 next `yield`. Either way its `finally` runs. A synchronous generator runs in a thread, one at a time; a class that can
-do more says so with an attribute `max_running`.
+do more says so with an attribute `max_running`. One that knows how many tokens it can read and write together says so
+with an attribute `context_tokens`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import InvalidRequest
-from backend.link import GenerationRequest
+from backend.link import SAMPLING, Abilities, GenerationRequest
 from backend.settings import Settings
 
 MAX_RUNNING_ASYNC = 100
@@ -82,6 +83,13 @@ class LoadedModel:
         self._wants_messages = first.name == "messages"
         self._keywords = {parameter.name for parameter in rest}
         self._any_keyword = any(parameter.kind is parameter.VAR_KEYWORD for parameter in rest)
+        context_tokens = getattr(model, "context_tokens", None)
+        self.abilities: Abilities = {
+            "sampling": [name for name in SAMPLING if self._accepts(name)],
+            "thinking": self._accepts("thinking"),
+            "messages": self._wants_messages,
+            "context_tokens": None if context_tokens is None else int(context_tokens),
+        }
         self._threads = ThreadPoolExecutor(self.max_running, thread_name_prefix="model")
 
     def check(self, request: GenerationRequest) -> None:

@@ -33,7 +33,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: _problem("the body is not JSON"),
     413: _problem("the body is too large"),
     415: _problem("the body does not claim to be JSON"),
-    422: _problem("a field is missing or wrong; `errors` names it"),
+    422: _problem("a field is missing or wrong, or all is too long; `errors` names it"),
     503: _problem("no place, or no model; try again after `Retry-After` seconds"),
 }
 
@@ -44,7 +44,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 )
 async def chat(body: ChatRequest, engines: Engines, settings: TheSettings) -> Response:
     """Stream the answer to a question."""
-    return EventStream(await engines.start(body.to_generation(settings.max_prompt_chars)))
+    return EventStream(await engines.start(body.to_generation(settings)))
 
 
 @router.post(
@@ -61,7 +61,7 @@ async def chat_sync(
     body: ChatRequest, request: Request, engines: Engines, settings: TheSettings
 ) -> ChatResponse:
     """Answer at once, when the whole answer is there."""
-    stream = await engines.start(body.to_generation(settings.max_prompt_chars))
+    stream = await engines.start(body.to_generation(settings))
     response, thinking = [], []
     for event in sse.decode(await read_all(stream, request.receive)):
         if "error" in event:

@@ -31,6 +31,7 @@ async def ready(engines: Engines) -> dict[str, Any]:
             "Not ready: " + (", ".join(reasons) or "no engine is there"), retry_after=2
         )
     engines_shown = [
-        {name: value for name, value in state.items() if name != "pid"} for state in states
+        {name: value for name, value in state.items() if name not in ("pid", "abilities")}
+        for state in states
     ]
     return {"status": "ready", "engines": engines_shown}

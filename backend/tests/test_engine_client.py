@@ -102,6 +102,7 @@ class FakeEngine:
         self.frames: list[tuple[int, int, bytes]] = []
         self.state = {
             "pid": 1, "state": "ready", "reason": "", "model": "fake", "running": 0, "queued": 0, "max_running": 10,
+            "abilities": None,
             **state,
         }  # fmt: skip
         self.on_start: Callable[[int, Any], object] = lambda stream, message: None

@@ -123,6 +123,35 @@ async def test_a_sampling_setting_that_the_model_does_not_take_is_refused_by_nam
     assert [error["field"] for error in refused.value.errors] == ["temperature"]
 
 
+async def test_a_model_tells_what_it_takes() -> None:
+    class Plain(Base):
+        def generate(self, prompt: str) -> Iterator[Any]:
+            yield prompt
+
+    class Some(Base):
+        context_tokens = 8192
+
+        async def generate(
+            self, messages: Any, seed: int, *, thinking: bool, temperature: float
+        ) -> AsyncIterator[Any]:
+            yield messages
+
+    class Every(Base):
+        def generate(self, prompt: str, **settings: Any) -> Iterator[Any]:
+            yield prompt
+
+    assert [loaded(kind()).abilities for kind in (Plain, Some, Every)] == [
+        {"sampling": [], "thinking": False, "messages": False, "context_tokens": None},
+        {
+            "sampling": ["temperature", "seed"],
+            "thinking": True,
+            "messages": True,
+            "context_tokens": 8192,
+        },
+        {"sampling": list(SAMPLING), "thinking": True, "messages": False, "context_tokens": None},
+    ]
+
+
 async def test_a_model_that_knows_no_thinking_is_asked_all_the_same() -> None:
     class Model(Base):
         def generate(self, prompt: str) -> Iterator[Any]:

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from backend.errors import InvalidRequest
+from backend.errors import InvalidRequest, PromptTooLong
 from backend.schemas import EVENT_EXAMPLES, ChatRequest
+from backend.settings import Settings
 
 
 def generation(limit: int = 1000, **body: Any) -> Any:
-    return ChatRequest.model_validate_json(json.dumps(body)).to_generation(limit)
+    settings = Settings(_env_file=None, model="served", max_prompt_chars=limit)
+    return ChatRequest.model_validate_json(json.dumps(body)).to_generation(settings)
 
 
 def test_a_prompt_is_a_conversation_of_one_message() -> None:
@@ -46,19 +48,25 @@ def test_a_conversation_and_its_settings_are_taken_as_they_are() -> None:
 def test_the_limit_counts_the_characters_of_all_messages() -> None:
     messages = [{"role": "user", "content": "é" * 5}, {"role": "user", "content": "é" * 5}]
     generation(10, messages=messages)
-    with pytest.raises(InvalidRequest, match="10 characters") as refused:
+    with pytest.raises(PromptTooLong, match="10 characters") as refused:
         generation(9, messages=messages)
     assert refused.value.errors[0]["field"] == "messages"
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(PromptTooLong) as refused:
         generation(9, prompt="x" * 10)
     assert refused.value.errors[0]["field"] == "prompt"
 
 
+def test_a_model_may_be_named_and_has_to_be_served() -> None:
+    assert generation(prompt="a", model="served") == generation(prompt="a")
+    assert generation(prompt="a", model=None) == generation(prompt="a")
+    with pytest.raises(InvalidRequest, match="served is served") as refused:
+        generation(prompt="a", model="another")
+    assert refused.value.errors[0]["field"] == "model"
+
+
 def test_a_model_is_given_whole_characters_only() -> None:
-    content = ChatRequest(prompt="a\ud800b \ud83d\ude00").to_generation(100)["messages"][0][
-        "content"
-    ]
-    assert content == "a\ufffdb 😀"
+    asked = ChatRequest(prompt="a\ud800b \ud83d\ude00").to_generation(Settings(_env_file=None))
+    assert asked["messages"][0]["content"] == "a\ufffdb 😀"
 
 
 def test_the_documented_events_are_events() -> None:
