@@ -5,6 +5,8 @@ Pure ASGI: Starlette's `BaseHTTPMiddleware` would hide from the streams behind i
 
 from __future__ import annotations
 
+from mimetypes import guess_type
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,19 +15,22 @@ from backend.problem import problem_response
 
 MAX_BODY_BYTES = 1024 * 1024
 
-# The page loads its own files and talks to its own server; nothing else, and no script in text (Trusted Types).
+# The page loads its own files and talks to its own server; nothing else, and no script in text (Trusted Types): all
+# that it may make trusted is the address of its service worker (`scriptAddress` in js/offline.js).
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
+    "require-trusted-types-for 'script'; trusted-types service-worker"
 )
 # Swagger UI sets styles and starts itself from inline code.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# A picture needs nothing, and if it is an SVG that somebody opens by itself, it gets nothing.
+IMAGE_POLICY = "default-src 'none'; frame-ancestors 'none'"
 # What a document is made of, and browsers never show as one.
-PARTS = ("text/javascript", "text/css")
+PARTS = ("text/javascript", "text/css", "application/manifest+json")
 
 
 class SecurityHeaders:
@@ -42,17 +47,23 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
-                # A script or a style sheet opens nothing, and with these would weigh half as much again.
-                if not headers.get("Content-Type", "").startswith(PARTS):
-                    headers["Content-Security-Policy"] = (
-                        DOCS_POLICY if scope["path"].endswith("/docs") else PAGE_POLICY
-                    )
-                    headers["Referrer-Policy"] = "no-referrer"
-                    # Else a browser may ask for a link's host before anybody follows it.
-                    headers["X-DNS-Prefetch-Control"] = "off"
-                    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+                # A 304 does not tell the type.
+                media_type = headers.get("Content-Type") or guess_type(scope["path"])[0] or ""
+                # A script or a style sheet opens nothing, is never taken for anything else (MIME Sniffing standard,
+                # section 7), and with these would weigh half as much again.
+                if not media_type.startswith(PARTS):
+                    headers["X-Content-Type-Options"] = "nosniff"
+                    if media_type.startswith("image/"):
+                        headers["Content-Security-Policy"] = IMAGE_POLICY
+                    else:
+                        headers["Content-Security-Policy"] = (
+                            DOCS_POLICY if scope["path"].endswith("/docs") else PAGE_POLICY
+                        )
+                        headers["Referrer-Policy"] = "no-referrer"
+                        # Else a browser may ask for a link's host before anybody follows it.
+                        headers["X-DNS-Prefetch-Control"] = "off"
+                        headers["Cross-Origin-Opener-Policy"] = "same-origin"
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

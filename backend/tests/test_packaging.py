@@ -205,6 +205,8 @@ def test_what_the_image_holds_installs_starts_answers_and_stops(
         assert image.run(command_of("HEALTHCHECK")).returncode == 0
 
         assert client.get("/").headers["content-type"].startswith("text/html")
+        for path in ("/service_worker.js", "/manifest.webmanifest", "/icons/192.png"):
+            assert client.get(path).status_code == 200
         answer = client.post("/chat/sync", json={"prompt": "hello"})
         assert answer.status_code == 200, answer.text
         assert answer.json()["response"]

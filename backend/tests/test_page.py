@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
+import json
 import os
+import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +50,7 @@ async def test_a_file_is_compressed_for_who_takes_that(client: httpx.AsyncClient
     assert int(response.headers["content-length"]) == response.num_bytes_downloaded
     assert response.num_bytes_downloaded < len(SCRIPT) / 10
     assert response.text == SCRIPT
-    assert "javascript" in response.headers["content-type"]
+    assert response.headers["content-type"] == "text/javascript"
     assert not {"accept-ranges", "last-modified"} & set(response.headers)
 
 
@@ -68,7 +73,7 @@ async def test_what_has_not_changed_is_not_sent_again(
     client: httpx.AsyncClient, first: dict[str, str], then: dict[str, str]
 ) -> None:
     etag = (await client.get("/long.js", headers=first)).headers["etag"]
-    assert etag.startswith('W/"')
+    assert re.fullmatch(r'W/"\w{10}"', etag)  # short: it is in each of the first load's heads
     for known in (etag, f'"another", {etag}', etag.removeprefix("W/"), "*"):
         again = await client.get("/long.js", headers={**then, "If-None-Match": known})
         assert (again.status_code, again.content) == (304, b"")
@@ -118,7 +123,7 @@ async def test_head_tells_what_get_would(
     assert told.content == b""
 
 
-@pytest.mark.parametrize("content", [b"let small;\n" * 50, os.urandom(5000)])
+@pytest.mark.parametrize("content", [b"let small;\n" * 15, os.urandom(5000)])
 async def test_what_would_hardly_shrink_is_left_alone(
     client: httpx.AsyncClient, tmp_path: Path, content: bytes
 ) -> None:
@@ -206,7 +211,76 @@ async def test_parts_of_a_document_carry_no_headers_of_documents() -> None:
             "/js/main.js": False,
             "/styles/theme.css": False,
         }.items():
-            headers = (await client.get(url)).headers
-            assert ("content-security-policy" in headers) == is_document
-            assert headers["x-content-type-options"] == "nosniff"
-            assert headers["cross-origin-resource-policy"] == "same-origin"
+            first = await client.get(url)
+            known = {"If-None-Match": first.headers.get("etag", "none")}
+            for response in (first, await client.get(url, headers=known)):
+                headers = response.headers
+                assert ("content-security-policy" in headers) == is_document
+                assert ("x-content-type-options" in headers) == is_document
+                assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def sri(content: bytes) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+
+@pytest.mark.parametrize("headers", [GZIP, {}])
+async def test_the_list_of_files_has_the_hash_of_what_is_sent(headers: dict[str, str]) -> None:
+    """A browser keeps a copy of all of them, and refuses what is not of the same version."""
+    async with client_of(create_app(Settings())) as client:
+        response = await client.get("/files.json", headers=headers)
+        assert response.headers["cache-control"] == "no-cache"
+        files = response.json()["files"]
+        own = [*page.FRONTEND.glob("js/**/*.js"), *page.FRONTEND.glob("styles/*.css")]
+        names = [path.relative_to(page.FRONTEND).as_posix() for path in own]
+        assert sorted(files) == sorted(["./", "favicon.svg", *names])
+        sent = {url: sri((await client.get(f"/{url}", headers=headers)).content) for url in files}
+        assert files == sent
+        known = {**headers, "If-None-Match": response.headers["etag"]}
+        again = await client.get("/files.json", headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_each_edit_is_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "FRONTEND", tmp_path)
+    for name in ("index.html", "favicon.svg", "js/deep/a.js", "styles/b.css"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    versions = [json.loads(page.listing(compressed=False))["version"]]
+    assert re.fullmatch("[0-9a-f]{40}", versions[0])
+    for number, name in enumerate(("index.html", "favicon.svg", "js/deep/a.js", "styles/b.css")):
+        (tmp_path / name).write_text("2")
+        os.utime(tmp_path / name, ns=(0, number))
+        versions.append(json.loads(page.listing(compressed=False))["version"])
+    (tmp_path / "js" / "new.js").write_text("")
+    versions.append(json.loads(page.listing(compressed=False))["version"])
+    assert len(set(versions)) == len(versions)
+
+
+async def test_who_asks_for_a_copy_of_the_page_is_led_home() -> None:
+    async with client_of(create_app(Settings())) as client:
+        response = await client.get(f"/offline/{'0' * 40}/")
+    assert (response.status_code, response.headers["location"]) == (307, "../../")
+
+
+async def test_the_manifest_names_pictures_of_the_sizes_that_it_tells() -> None:
+    async with client_of(create_app(Settings())) as client:
+        response = await client.get("/manifest.webmanifest")
+        assert response.headers["content-type"] == "application/manifest+json"
+        icons = response.json()["icons"]
+        assert {icon["sizes"] for icon in icons} == {"any", "192x192", "512x512"}
+        assert any(icon.get("purpose") == "maskable" for icon in icons)
+        for icon in icons:
+            picture = await client.get("/" + icon["src"])
+            assert picture.headers["content-type"] == icon["type"]
+            if icon["sizes"] != "any":
+                width, height = struct.unpack(">II", picture.content[16:24])
+                assert f"{width}x{height}" == icon["sizes"]
+
+
+async def test_a_picture_that_is_opened_by_itself_can_do_nothing() -> None:
+    async with client_of(create_app(Settings())) as client:
+        headers = (await client.get("/favicon.svg")).headers
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
