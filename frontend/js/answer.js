@@ -1,7 +1,8 @@
 /**
  * One answer: its state, and what the server's events make of it.
  *
- * Plain JSON, so that it can be saved as it is. Only the conversation (`chat.js`) changes it.
+ * Plain JSON, so that it can be kept as it is. Only its conversation (`chat.js`) and the reading of it (`reading.js`) change it. Several tabs may have it at
+ * once, each as far as it has read: `isFurther` tells whose is to be kept.
  */
 
 /**
@@ -17,6 +18,10 @@
  * those of all of them together.
  *
  * @typedef {object} Answer
+ * @property {string} id unique among all messages
+ * @property {string} conversation
+ * @property {string | null} parent the message that it answers
+ * @property {number} createdAt ms since the epoch
  * @property {"assistant"} role
  * @property {string} content
  * @property {boolean} think whether thinking was asked for
@@ -26,8 +31,11 @@
  * @property {Phase} phase
  * @property {number} position in the line, from 1, while queued
  * @property {number} percent of the message that was read, while prefill
- * @property {string} id the generation's id, "" until the server has answered
- * @property {string} lastEventId
+ * @property {string} generation the id of the generation that writes it, "" until the server has answered
+ * @property {string} lastEventId the generation's last event that is in it
+ * @property {number} runs how often it was begun and gone on with
+ * @property {number} leftOut how many messages before it did not fit into the prompt
+ * @property {string | null} model which one was asked, null for the server's own choice
  * @property {"stop" | "length" | "cancelled" | null} finishReason
  * @property {Figures} figures
  * @property {End | null} end null while it runs
@@ -43,11 +51,16 @@
  */
 
 /**
- * @param {boolean} think
+ * @param {{id: string, conversation: string, parent: string | null, think: boolean, model?: string | null}} asked
  * @returns {Answer}
  */
-export function newAnswer(think) {
+export function newAnswer({ id, conversation, parent, think, model = null }) {
+  const now = Date.now();
   return {
+    id,
+    conversation,
+    parent,
+    createdAt: now,
     role: "assistant",
     content: "",
     think,
@@ -57,11 +70,14 @@ export function newAnswer(think) {
     phase: "sending",
     position: 0,
     percent: 0,
-    id: "",
+    generation: "",
     lastEventId: "",
+    runs: 1,
+    leftOut: 0,
+    model,
     finishReason: null,
     figures: {
-      askedAt: Date.now(),
+      askedAt: now,
       firstTokenMs: null,
       lastTokenAt: null,
       writingMs: 0,
@@ -139,7 +155,7 @@ export function canContinue(answer) {
 
 /**
  * Make an answer that ended run again: where the server may still have the rest, after the last event; else with a new
- * generation, which `answer.id` being empty asks for.
+ * generation, which `answer.generation` being empty asks for.
  *
  * @param {Answer} answer
  */
@@ -147,26 +163,46 @@ export function reopen(answer) {
   if (serverMayHaveMore(answer)) {
     answer.figures.interrupted = true;
   } else {
-    Object.assign(answer, { id: "", lastEventId: "" });
+    Object.assign(answer, { generation: "", lastEventId: "" });
     Object.assign(answer.figures, { lastTokenAt: null });
     if (answer.thinking !== "") answer.thinking += "\n\n";
   }
   Object.assign(answer, { phase: "sending", position: 0, percent: 0, finishReason: null, end: null });
+  answer.runs += 1;
+}
+
+/**
+ * Whether an answer is further than what was kept of it. A generation's text up to an event is the same for all who read
+ * it, so the later event has all of the earlier one's; once somebody has ended it, it has ended.
+ *
+ * @param {Answer} answer
+ * @param {Answer} kept
+ */
+export function isFurther(answer, kept) {
+  if (answer.runs === kept.runs && kept.end !== null) return false;
+  const [a, b] = [progress(answer), progress(kept)];
+  const at = a.findIndex((value, index) => value !== b[index]);
+  return at >= 0 && /** @type {number} */ (a[at]) > /** @type {number} */ (b[at]);
+}
+
+/** @param {Answer} answer */
+function progress({ runs, end, generation, lastEventId }) {
+  return [runs, Number(end !== null), Number(generation !== ""), Number(lastEventId)];
 }
 
 /**
  * Whether the message that this answers was not taken by the server.
  *
- * @param {import("./chat.js").UserMessage | Answer | undefined} answer
+ * @param {import("./store.js").Message | undefined} answer
  */
 export function neverArrived(answer) {
-  if (answer?.role !== "assistant" || answer.content !== "" || answer.id !== "") return false;
+  if (answer?.role !== "assistant" || answer.content !== "" || answer.generation !== "") return false;
   return answer.end?.kind === "refused" || answer.end?.kind === "unreachable";
 }
 
 /** @param {Answer} answer */
-function serverMayHaveMore({ id, end }) {
-  return id !== "" && (end?.kind === "unreachable" || end?.kind === "refused");
+function serverMayHaveMore({ generation, end }) {
+  return generation !== "" && (end?.kind === "unreachable" || end?.kind === "refused");
 }
 
 /**

@@ -1,10 +1,11 @@
-import { applyEvent, canContinue, endOf, newAnswer, reopen } from "../js/answer.js";
+import { applyEvent, canContinue, endOf, reopen } from "../js/answer.js";
 import { figures } from "../js/words/en.js";
+import { anAnswer } from "./answers.js";
 import { equal, test } from "./harness.js";
 
 /** @param {...any} events */
 function answerOf(...events) {
-  const answer = newAnswer(true);
+  const answer = anAnswer({ think: true });
   for (const event of events) applyEvent(answer, event);
   return answer;
 }
@@ -55,13 +56,13 @@ test("a text that ended before its time can be continued, a whole one and an emp
 });
 
 test("an answer that goes on keeps its text, and where the server may have the rest, its place", () => {
-  const kept = { ...answerOf({ token: "Half" }), id: "g1", lastEventId: "1" };
+  const kept = { ...answerOf({ token: "Half" }), generation: "g1", lastEventId: "1" };
   kept.end = endOf(kept, { state: "refused", code: "unauthorized", message: "Who are you?", status: 401 });
   reopen(kept);
-  equal([kept.content, kept.id, kept.lastEventId, kept.end], ["Half", "g1", "1", null]);
+  equal([kept.content, kept.generation, kept.lastEventId, kept.end], ["Half", "g1", "1", null]);
   kept.end = endOf(kept, { state: "gone" });
   reopen(kept);
-  equal([kept.content, kept.id, kept.lastEventId, kept.end], ["Half", "", "", null]);
+  equal([kept.content, kept.generation, kept.lastEventId, kept.end], ["Half", "", "", null]);
 });
 
 test("what is thought after an answer was cut stands in a paragraph of its own, and its time is added", () => {
