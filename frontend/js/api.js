@@ -7,16 +7,42 @@ import { followAnswer } from "./sse.js";
 
 const CHAT = new URL("../chat", import.meta.url);
 
+const FOLDER = new URL("..", import.meta.url).href;
+
+/**
+ * Where the page is at home. While the server cannot be reached, `service_worker.js` shows a copy of it in a folder
+ * below, where there is no API; what belongs to the page belongs to the copy, too.
+ */
+export const HOME = new URL(FOLDER.replace(/offline\/[0-9a-f]{40}\/$/, ""));
+
+export const isCopy = HOME.href !== FOLDER;
+
 /** How often a stop is tried while the server cannot be reached; the last pauses are 15 s long. */
 const STOP_ATTEMPTS = 8;
 
 /**
- * Start an answer, or go on with one; see `followAnswer`.
+ * Start an answer, or go on with one; see `followAnswer`. A copy of the page waits, and asks nothing: the page does that
+ * when it is home again.
  *
  * @param {Omit<Parameters<typeof followAnswer>[0], "url">} options
  */
-export function answer(options) {
+export async function answer(options) {
+  if (isCopy) {
+    options.onConnection?.(navigator.onLine ? "reconnecting" : "offline", 0);
+    await aborted(options.signal);
+  }
   return followAnswer({ url: CHAT, ...options });
+}
+
+/**
+ * @param {AbortSignal} signal
+ * @returns {Promise<never>} rejects with the signal's reason
+ */
+function aborted(signal) {
+  return new Promise((_, reject) => {
+    signal.throwIfAborted();
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
 }
 
 /**
