@@ -1,53 +1,56 @@
 /**
- * The conversation: its state, and the only code that changes it.
+ * One conversation: its state, and the only code that changes it.
  *
- * The state is plain JSON: what is saved is what is shown, and an answer's text and the id of its last event change
- * together, so that a page which is loaded again goes on exactly where the saved state ends. Views read `chat.state`
- * after `changed()` was called and never write to it.
+ * Views read `chat.state` after `changed()` was called and never write to it. What they see is what is kept: each change
+ * is written at once, the text of an answer together with the id of its last event, so that a page which is loaded again
+ * goes on exactly where the kept text ends. What other tabs write comes in by `heed()`.
  */
 
-import { applyEvent, endOf, endThinking, neverArrived, newAnswer, reopen } from "./answer.js";
-import { answer as follow, stopAnswer } from "./api.js";
+import { endThinking, isFurther, newAnswer, reopen } from "./answer.js";
+import { stopAnswer } from "./api.js";
+import { models } from "./models.js";
 import { Pace } from "./pace.js";
+import { makePrompt, requestSettings, sameSettings } from "./prompt.js";
+import { Reading } from "./reading.js";
+import { defaultSettings, newId } from "./store.js";
+import { Tree } from "./tree.js";
 
 /**
- * @typedef {{role: "user", content: string}} UserMessage
- *
  * @typedef {import("./answer.js").Answer} Answer
  * @typedef {import("./answer.js").End} End
- *
- * A message that was sent while an answer ran, and whether it asks for thinking.
- *
- * @typedef {{content: string, think: boolean}} Waiting
+ * @typedef {import("./store.js").Conversation} Conversation
+ * @typedef {import("./store.js").Draft} Draft
+ * @typedef {import("./store.js").Message} Message
+ * @typedef {import("./store.js").Settings} Settings
+ * @typedef {import("./store.js").UserMessage} UserMessage
+ * @typedef {import("./store.js").Waiting} Waiting
  *
  * @typedef {object} State
- * @property {(UserMessage | Answer)[]} messages
- * @property {boolean} think
+ * @property {Message[]} messages the path that is shown, from its root
+ * @property {Settings} settings
  * @property {string} draft what is in the composer
  * @property {Waiting[]} outbox in the order in which they go; while no answer runs they are held back
- * @property {boolean} held whether they are held back in any case, until the reader sends them
- * @property {string | null} editing while the last message is edited: the draft that was put aside for it
+ * @property {{message: string, aside: string} | null} editing which question is edited, and the draft that was put aside
+ *
+ * @typedef {object} Surroundings what a conversation needs of the page
+ * @property {import("./store.js").Store} store
+ * @property {import("./turns.js").Turns} turns
+ * @property {string} name of all that is kept here: the same in all tabs
+ * @property {string} newKey of the draft of a conversation that was not begun yet
+ * @property {(chat: Chat) => boolean} isSeen
+ * @property {() => boolean} isLeaving whether the page may be about to go away
+ * @property {(chat: Chat) => void} changed called after every change, possibly many times a frame
  */
 
-/** What asks a model to go on with the answer before it; the reader does not see it. */
-const GO_ON =
-  "Your last answer was cut off. Go on exactly where it stopped, in the same language and format: " +
-  "repeat nothing, and say nothing about the interruption.";
+/** How long typing may go on until it is kept, in ms. */
+const DRAFT_MS = 250;
 
-/** A connection that breaks again sooner than this, in ms, without an event, was never back. */
-const BACK_AFTER = 1000;
-
-/** @returns {State} */
-function emptyState() {
-  return { messages: [], think: false, draft: "", outbox: [], held: false, editing: null };
-}
+/** The longest title, in characters (UTF-16 code units). */
+const TITLE_LENGTH = 100;
 
 export class Chat {
   /** @type {State} */
   state;
-
-  /** How the running answer's connection is. @type {import("./sse.js").ConnectionState} */
-  connection = "open";
 
   /** The answer that was read last on this page: how it ends is news, and how others ended is not. @type {Answer | null} */
   followed = null;
@@ -55,25 +58,52 @@ export class Chat {
   /** How the tokens arrive. */
   pace = new Pace();
 
-  #store;
-  #changed;
-  /** What ran when the page was about to go away. @type {Answer | null} */
-  #left = null;
-  /** Ends the reading of the running answer. */
-  #reading = new AbortController();
-  /** Runs while a connection is new, after one that was lost. @type {ReturnType<typeof setTimeout> | undefined} */
-  #back;
+  tree;
+
+  #around;
+  /** What is kept of it; its `head` is where the path ended that was gone on with last, in any tab. @type {Conversation} */
+  #record;
+  /** Whether something was sent: before that, all there is is a draft. */
+  #isBegun;
+  /** Where the path ends that is shown here. @type {string | null} */
+  #head;
+  /** By the id of the answer. @type {Map<string, Reading>} */
+  #readings = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #draftTimer;
+  /** Writes that are under way: until they are done, what is kept is older than what is here. */
+  #writes = 0;
 
   /**
-   * @param {object} options
-   * @param {import("./store.js").Store} options.store
-   * @param {() => void} options.changed called after every change of the state, possibly many times a frame
+   * @param {Surroundings} around
+   * @param {{conversation?: Conversation, messages?: Message[], draft?: Draft, settings?: Settings}} [kept] what is kept
+   *   of a conversation; `settings` are those of a new one
    */
-  constructor({ store, changed }) {
-    this.#store = store;
-    this.#changed = changed;
-    this.state = { ...emptyState(), .../** @type {Partial<State> | null} */ (store.load()) };
-    if (store.isCopy) this.#leaveItToTheOther();
+  constructor(around, { conversation, messages = [], draft, settings } = {}) {
+    this.#around = around;
+    this.#isBegun = conversation !== undefined;
+    this.#record = conversation ?? newConversation(settings ?? defaultSettings());
+    this.tree = new Tree(messages);
+    // The head may have been written a moment before its messages, or be lost by an import.
+    this.#head = this.tree.get(this.#record.head) ? this.#record.head : this.tree.newestEnd(null);
+    const { settings: kept, outbox } = this.#record;
+    const { text = "", editing = null } = draft ?? {};
+    this.state = { messages: this.#path(), settings: kept, draft: text, outbox, editing };
+  }
+
+  /** "" while nothing was sent. */
+  get id() {
+    return this.#isBegun ? this.#record.id : "";
+  }
+
+  /** "" while nothing was sent. */
+  get title() {
+    return this.#record.title;
+  }
+
+  /** What the list of conversations needs of it. */
+  get record() {
+    return this.#record;
   }
 
   /** The answer that is running, or null. */
@@ -82,40 +112,55 @@ export class Chat {
     return last && !last.end ? last : null;
   }
 
+  /** Whether an answer runs, be it on another path. */
+  get isRunning() {
+    return [...this.#readings.values()].some((reading) => reading.isCurrent);
+  }
+
+  /** Whether something is still to be written, or to be read. */
+  get isBusy() {
+    return this.#readings.size > 0 || this.#writes > 0;
+  }
+
+  /** How the running answer's connection is. */
+  get connection() {
+    return this.#readings.get(this.running?.id ?? "")?.connection ?? "open";
+  }
+
   /** Whether what waits goes only when the reader sends it. */
   get holdsBack() {
-    return this.state.held || !this.running;
+    return !this.running;
   }
 
-  /** Go on with the answer that was running when the page was left. */
+  /** Go on with the answers that run, after a page was left, or in another tab. */
   resume() {
-    if (!this.running) return;
-    this.running.figures.interrupted = true;
-    this.#read(this.running);
+    for (const answer of this.#unended) if (!this.#readings.get(answer.id)?.isCurrent) this.#read(answer, false);
   }
 
-  /** Note what runs before the page may go away: some browsers break a request off before `suspend()`. */
-  leave() {
-    this.#left = this.running;
-  }
-
-  /** Leave the running answer as it is, for `resume()`: what a page that goes away still hears is no news. */
+  /** The page goes away: leave the running answers as they are, for `resume()`. */
   suspend() {
-    this.#reading.abort();
-    // A message that failed earlier may have arrived: only the reader sends it again.
-    if (this.#left?.end?.kind !== "unreachable") return;
-    reopen(this.#left);
-    this.#commit();
+    this.keepDraft();
+    if (!this.#isBegun) this.#around.store.saveDraft({ ...this.#draft, isLeft: true });
+    for (const reading of this.#readings.values()) reading.leave();
   }
 
-  /** Send the draft: at once, after the answer that runs, or in the place of the message that is edited. */
+  /** The conversation was deleted, here or in another tab: read no more of it. */
+  leave() {
+    this.keepDraft();
+    for (const reading of this.#readings.values()) if (reading.isCurrent) reading.hangUp();
+  }
+
+  /** Send the draft: at once, after the answer that runs, or as another branch beside the message that is edited. */
   sendDraft() {
-    const { draft, editing } = this.state;
+    const { draft, editing, settings } = this.state;
     if (draft.trim() === "") return;
-    if (editing !== null) this.state.messages.splice(-2);
-    this.state.draft = editing ?? "";
+    // The page may go away before what follows is written.
+    this.keepDraft();
+    this.state.draft = editing?.aside ?? "";
     this.state.editing = null;
-    this.send(draft);
+    const edited = this.tree.get(editing?.message ?? null);
+    if (edited) this.#ask({ content: draft, think: settings.think }, edited.parent);
+    else this.send(draft);
   }
 
   /**
@@ -124,20 +169,19 @@ export class Chat {
    * @param {string} content
    */
   send(content) {
-    const message = { content, think: this.state.think };
-    if (this.running) {
-      this.state.outbox.push(message);
-      this.#commit();
-    } else {
-      this.#ask(message);
+    const { think } = this.state.settings;
+    if (!this.running) {
+      this.#ask({ content, think }, this.#head);
+      return;
     }
+    const waiting = { id: newId(), content, think };
+    this.#update((conversation) => conversation.outbox.push(waiting), true);
   }
 
   /** Send the first message that is held back. */
-  release() {
-    const next = this.running ? undefined : this.state.outbox.shift();
-    this.state.held = false;
-    if (next) this.#ask(next);
+  async release() {
+    const next = this.running ? undefined : this.state.outbox[0];
+    if (next) await this.#ask(next, this.#head, next.id);
   }
 
   /**
@@ -145,23 +189,30 @@ export class Chat {
    *
    * @param {Waiting} message
    */
-  withdraw(message) {
-    const at = this.state.outbox.indexOf(message);
-    if (at < 0) return;
-    this.state.outbox.splice(at, 1);
-    this.state.held &&= this.state.outbox.length > 0;
-    this.state.draft = joined(message.content, this.state.draft);
-    this.#commit();
+  withdraw({ id, content }) {
+    if (!this.state.outbox.some((waiting) => waiting.id === id)) return;
+    this.state.draft = joined(content, this.state.draft);
+    this.#update((conversation) => {
+      conversation.outbox = conversation.outbox.filter((waiting) => waiting.id !== id);
+    }, true);
   }
 
-  /** Ask again for the last answer. */
-  retry() {
-    const last = this.#last;
-    if (!last?.end) return;
+  /**
+   * Ask again: for another answer beside this one, or, where it has no text and nothing follows, in its place.
+   *
+   * @param {Answer} [answer] the last one by default
+   */
+  retry(answer = this.#last ?? undefined) {
+    if (!answer?.end || this.running) return;
     this.#leaveEditing();
-    const asked = newAnswer(last.think);
-    this.state.messages.splice(-1, 1, asked);
-    this.#read(asked);
+    const { think } = this.state.settings;
+    const asked = newAnswer({ ...answer, id: newId(), think, model: this.state.settings.model });
+    if (answer.content !== "" || answer.thinking !== "" || this.tree.newestEnd(answer.id) !== answer.id) {
+      this.#begin([asked]);
+    } else {
+      Object.assign(answer, asked, { id: answer.id, createdAt: answer.createdAt, runs: answer.runs + 1 });
+      this.#read(answer, true, this.#save(answer));
+    }
   }
 
   /** Go on with the last answer, which ended before its time: what comes is added to what is there. */
@@ -170,15 +221,18 @@ export class Chat {
     if (!last?.end) return;
     this.#leaveEditing();
     reopen(last);
-    this.#read(last);
+    this.#read(last, true, this.#save(last));
   }
 
-  /** Put the last message into the composer; sending it replaces that message and its answer. */
-  edit() {
-    if (!this.#last?.end || this.state.editing !== null) return;
-    this.state.editing = this.state.draft;
-    this.state.draft = this.#lastQuestion;
-    this.#commit();
+  /**
+   * Put a question into the composer; sending it makes another branch beside it.
+   *
+   * @param {Message} [question] the last one by default
+   */
+  edit(question = this.state.messages.at(-2)) {
+    if (this.running || this.state.editing !== null || question?.role !== "user") return;
+    this.state.editing = { message: question.id, aside: this.state.draft };
+    this.#setDraftNow(question.content);
   }
 
   /** Take back the message that waits last, or else edit the last one. Returns false when there is none to edit. */
@@ -192,46 +246,92 @@ export class Chat {
 
   /** Edit no more: the draft that was put aside comes back. */
   cancelEdit() {
-    this.state.draft = this.state.editing ?? this.state.draft;
+    const draft = this.state.editing?.aside ?? this.state.draft;
     this.state.editing = null;
-    this.#commit();
+    this.#setDraftNow(draft);
   }
 
   /** Stop the running answer, at any stage; what is on the screen stays. */
   stop() {
-    const answer = this.running;
-    if (!answer) return;
-    this.#end(answer, { kind: "stopped" });
-    // Without an id there is nothing to stop yet: `#read` does it when the id arrives.
-    if (answer.id === "") return;
-    // First hang up: a browser opens six connections to a server, and other tabs may hold the rest.
-    this.#reading.abort();
-    stopAnswer(answer.id);
+    if (this.running) this.#stop(this.running);
   }
 
-  /** Begin a new conversation; the draft stays, and what never got to the server joins it. */
-  clear() {
-    const last = this.#last;
-    const isUnsent = last?.id === "" && last.content === "" && last.end?.kind !== "stopped";
-    const unsent = isUnsent ? this.#lastQuestion : "";
-    this.#leaveEditing();
-    const draft = joined(unsent, ...this.state.outbox.map(({ content }) => content), this.state.draft);
-    this.stop();
-    this.state = { ...emptyState(), think: this.state.think, draft };
-    this.#commit();
+  /** Stop all answers that run, on other paths, too. */
+  stopAll() {
+    for (const answer of this.#unended) this.#stop(answer);
   }
 
-  /** @param {boolean} think */
-  setThink(think) {
-    this.state.think = think;
-    this.#commit();
+  /**
+   * Show the path on which a message is: the one that was gone on with last from there.
+   *
+   * @param {string} id
+   */
+  walkTo(id) {
+    if (!this.tree.get(id)) return;
+    this.#moveTo(this.state.messages.some((message) => message.id === id) ? this.#head : this.tree.newestEnd(id));
+    const head = this.#head;
+    this.#update((conversation) => (conversation.head = head));
+  }
+
+  /** @param {Partial<Settings>} settings */
+  setSettings(settings) {
+    this.#update((conversation) => Object.assign(conversation.settings, settings));
+    if (!this.#isBegun) this.keepDraft(true);
+  }
+
+  /** @param {string} title */
+  rename(title) {
+    this.#update((conversation) => (conversation.title = title));
   }
 
   /** @param {string} draft */
   setDraft(draft) {
     this.state.draft = draft;
-    this.#store.save(this.state);
-    this.#changed();
+    this.#draftTimer ??= setTimeout(() => this.keepDraft(), DRAFT_MS);
+    this.#around.changed(this);
+  }
+
+  /**
+   * Keep the draft now, if it was changed.
+   *
+   * @param {boolean} [anyway]
+   */
+  keepDraft(anyway = false) {
+    if (this.#draftTimer === undefined && !anyway) return;
+    clearTimeout(this.#draftTimer);
+    this.#draftTimer = undefined;
+    this.#around.store.saveDraft(this.#draft);
+  }
+
+  /**
+   * Take in what another tab has changed.
+   *
+   * @param {Conversation | null} conversation as it is kept, where it was changed
+   * @param {Message[]} messages those that were changed, as they are kept
+   */
+  heed(conversation, messages) {
+    for (const message of messages) this.#heedMessage(message);
+    // Else it is read again after this tab's own writes.
+    if (conversation && this.#writes === 0) this.#heedConversation(conversation);
+    this.#around.changed(this);
+  }
+
+  /** The answers that run, on all paths. */
+  get #unended() {
+    const answers = [...this.tree.messages].filter((message) => message.role === "assistant");
+    return /** @type {Answer[]} */ (answers).filter(({ end }) => end === null);
+  }
+
+  /**
+   * Take in what was written in another tab, unless something is being written here.
+   *
+   * @param {Draft | undefined} draft as it is kept
+   */
+  heedDraft(draft) {
+    if (this.#draftTimer !== undefined) return;
+    this.state.draft = draft?.text ?? "";
+    this.state.editing = draft?.editing ?? null;
+    this.#around.changed(this);
   }
 
   get #last() {
@@ -239,104 +339,177 @@ export class Chat {
     return last?.role === "assistant" ? last : null;
   }
 
-  /** The message that the last answer is for. */
-  get #lastQuestion() {
-    return this.state.messages.at(-2)?.content ?? "";
+  #path() {
+    return this.tree.path(this.#head);
+  }
+
+  /** @returns {Draft} */
+  get #draft() {
+    const { draft: text, editing, settings } = this.state;
+    const isDefault = JSON.stringify(settings) === JSON.stringify(defaultSettings());
+    const conversation = this.#isBegun ? this.#record.id : this.#around.newKey;
+    return { conversation, text, editing, settings: this.#isBegun || isDefault ? null : settings };
+  }
+
+  /** @param {string} draft */
+  #setDraftNow(draft) {
+    this.state.draft = draft;
+    this.keepDraft(true);
+    this.#around.changed(this);
   }
 
   /** Edit no more because something else happens: keep what was changed, and what was put aside. */
   #leaveEditing() {
     const { draft, editing } = this.state;
     if (editing === null) return;
-    this.state.draft = joined(draft === this.#lastQuestion ? "" : draft, editing);
+    this.state.draft = joined(draft === this.tree.get(editing.message)?.content ? "" : draft, editing.aside);
     this.state.editing = null;
+    this.keepDraft(true);
   }
 
-  /** Send nothing by itself that the tab which this one is a copy of sends, too. */
-  #leaveItToTheOther() {
-    this.state.held = this.state.outbox.length > 0;
-    if (this.running?.id === "") this.running.end = { kind: "stopped" };
-  }
-
-  /** @param {Waiting} message */
-  #ask({ content, think }) {
+  /**
+   * Ask a question after a message, as another branch where there is one already.
+   *
+   * @param {{content: string, think: boolean}} message
+   * @param {string | null} parent
+   * @param {string} [waiting] its id in the outbox, where it has waited there
+   */
+  async #ask({ content, think }, parent, waiting) {
     this.#leaveEditing();
-    const asked = newAnswer(think);
-    this.state.messages.push({ role: "user", content }, asked);
-    this.#read(asked);
+    const { id: conversation, title } = this.#record;
+    const now = Date.now();
+    /** @type {UserMessage} */
+    const question = { id: newId(), conversation, parent, createdAt: now, role: "user", content };
+    if (title === "") this.#record.title = titleOf(content);
+    const { model } = this.state.settings;
+    await this.#begin([question, newAnswer({ id: newId(), conversation, parent: question.id, think, model })], waiting);
   }
 
-  /** @param {Answer} answer */
-  async #read(answer) {
-    const reading = new AbortController();
-    this.#reading = reading;
+  /**
+   * Add messages, the last one the answer that is to be asked for.
+   *
+   * @param {[...UserMessage[], Answer]} messages
+   * @param {string} [waiting]
+   */
+  async #begin(messages, waiting) {
+    const answer = /** @type {Answer} */ (messages.at(-1));
+    const wasBegun = this.#isBegun;
+    this.#isBegun = true;
+    clearTimeout(this.#draftTimer);
+    this.#draftTimer = undefined;
+    /** @type {Draft[]} */
+    const drafts = wasBegun ? [this.#draft] : [this.#draft, { conversation: this.#around.newKey, text: "", editing: null, settings: null }];
+    const record = { ...this.#record, head: answer.id, updatedAt: answer.createdAt };
+    const added = this.#written(this.#around.store.add(record, messages, { waiting, drafts }));
+    // What waited is sent by one tab only: who writes it first.
+    if (waiting !== undefined && (await added) === false) return this.keepDraft(true);
+    this.#record = { ...record, outbox: record.outbox.filter(({ id }) => id !== waiting) };
+    for (const message of messages) this.tree.add(message);
+    this.#moveTo(answer.id);
+    await this.#read(answer, true, added);
+  }
+
+  /** @param {string | null} head */
+  #moveTo(head) {
+    this.#head = head;
+    const { settings, outbox } = this.#record;
+    Object.assign(this.state, { messages: this.#path(), settings, outbox });
+    this.#around.changed(this);
+  }
+
+  /**
+   * Change what belongs to the conversation: here at once, and as it is kept, whatever other tabs have made of it.
+   *
+   * @param {(conversation: Conversation) => void} change
+   * @param {boolean} [withDraft] whether the draft is another one, too
+   */
+  #update(change, withDraft = false) {
+    change(this.#record);
+    const draft = withDraft ? this.#draft : undefined;
+    if (this.#isBegun) this.#written(this.#around.store.update(this.#record.id, change, draft));
+    this.#moveTo(this.#head);
+  }
+
+  /**
+   * @template Written
+   * @param {Promise<Written>} writing
+   */
+  async #written(writing) {
+    this.#writes += 1;
+    const written = await writing.finally(() => (this.#writes -= 1));
+    if (this.#writes === 0) {
+      // Notices of other tabs that came meanwhile were not heeded.
+      const kept = await this.#around.store.conversation(this.#record.id);
+      if (kept && this.#writes === 0) this.#heedConversation(kept);
+      this.#around.changed(this);
+    }
+    return written;
+  }
+
+  /**
+   * @param {Answer} answer
+   * @param {boolean} isOwn whether it was asked for here, just now
+   * @param {Promise<unknown>} [kept] what must be kept before it is asked for
+   */
+  async #read(answer, isOwn, kept) {
+    const { store, turns, name, isSeen, isLeaving, changed } = this.#around;
     this.followed = answer;
-    // It may run again by then, after a stop that came before its id; that is another reading's business.
-    const isOver = () => answer.end !== null || this.#reading !== reading;
-    this.#connect("open");
-    this.#commit();
+    const reading = new Reading(answer, {
+      name,
+      turns,
+      isSeen: () => isSeen(this) && this.running === answer,
+      isLeaving,
+      request: async () => {
+        await kept;
+        return this.#request(answer);
+      },
+      refresh: async () => {
+        const record = await store.message(answer.conversation, answer.id);
+        if (record) this.#heedMessage(record);
+      },
+      save: (options) => this.#save(answer, options),
+      ended: (end) => this.#end(answer, end),
+      arrived: () => {
+        this.pace.event(performance.now());
+        changed(this);
+      },
+      changed: () => {
+        if (reading.connection !== "open") this.pace.begin();
+        changed(this);
+      },
+    });
+    this.#readings.set(answer.id, reading);
+    this.pace.begin();
+    changed(this);
     try {
-      const outcome = await follow({
-        ...(answer.id === "" ? { body: this.#request(answer) } : { id: answer.id, lastEventId: answer.lastEventId }),
-        signal: reading.signal,
-        onRequest: () => {
-          if (isOver()) reading.abort();
-        },
-        onOpen: (id) => {
-          if (isOver()) {
-            reading.abort();
-            if (id !== "") stopAnswer(id);
-            return;
-          }
-          answer.id = id;
-          this.#commit();
-        },
-        onEvent: (event, lastEventId) => {
-          this.#connect("open");
-          this.pace.event(performance.now());
-          applyEvent(answer, event);
-          answer.lastEventId = lastEventId;
-          this.#store.save(this.state);
-          this.#changed();
-        },
-        onConnection: (connection) => {
-          if (isOver()) return;
-          this.pace.begin();
-          if (connection === "open") {
-            this.#back = setTimeout(() => this.#connect("open"), BACK_AFTER);
-          } else {
-            answer.figures.interrupted ||= answer.id !== "";
-            this.#connect(connection);
-          }
-        },
-      });
-      if (!isOver()) this.#end(answer, endOf(answer, outcome));
-    } catch (error) {
-      // Aborted by `stop()`: the end is set already. Anything else is a fault of this page, and is shown as one.
-      if (reading.signal.aborted && error === reading.signal.reason) return;
-      this.#end(answer, { kind: "failed", code: "page_error", message: String(error) });
-      throw error;
+      await reading.run(isOwn);
+    } finally {
+      if (this.#readings.get(answer.id) === reading) this.#readings.delete(answer.id);
+      changed(this);
     }
-  }
-
-  /** @param {import("./sse.js").ConnectionState} connection */
-  #connect(connection) {
-    clearTimeout(this.#back);
-    if (this.connection === connection) return;
-    this.connection = connection;
-    this.#changed();
   }
 
   /** @param {Answer} answer */
-  #request(answer) {
-    const before = this.state.messages.slice(0, this.state.messages.indexOf(answer));
-    const messages = before
-      .filter(({ content }, index) => content !== "" && !neverArrived(before[index + 1]))
-      .map(({ role, content }) => ({ role, content }));
-    if (answer.content !== "") {
-      messages.push({ role: "assistant", content: answer.content }, { role: "user", content: GO_ON });
-    }
-    return { messages, thinking: answer.think, resumable: true };
+  async #request(answer) {
+    const { settings } = this.state;
+    const path = this.tree.path(answer.id);
+    // A first question that nothing is set for is asked at once, whatever is known of the model.
+    if (path.length > 2 || !sameSettings({ ...settings, think: false }, defaultSettings())) await models.load();
+    const model = models.named(answer.model);
+    const { messages, leftOut } = makePrompt(path, settings, model);
+    answer.leftOut = leftOut;
+    const asked = { ...settings, think: answer.think, model: models.served(answer.model) };
+    return { messages, ...requestSettings(asked, model.takes), resumable: true };
+  }
+
+  /** @param {Answer} answer */
+  #stop(answer) {
+    this.#end(answer, { kind: "stopped" });
+    // Without an id there is nothing to stop yet: who asked for it does so when the id arrives.
+    if (answer.generation === "") return;
+    // First hang up: a browser opens six connections to a server, and other tabs may hold the rest.
+    this.#readings.get(answer.id)?.hangUp();
+    stopAnswer(answer.generation);
   }
 
   /**
@@ -346,16 +519,94 @@ export class Chat {
   #end(answer, end) {
     endThinking(answer);
     answer.end = end;
-    // After any other end the reader decides: what waits may no longer fit.
-    if (end.kind === "stop" && answer === this.#last && !this.state.held) this.release();
-    this.#commit();
+    this.#save(answer);
+    this.#ended(answer);
+    this.#around.changed(this);
   }
 
-  #commit() {
-    this.#store.save(this.state);
-    this.#store.flush();
-    this.#changed();
+  /** @param {Answer} answer */
+  #ended(answer) {
+    // After any other end the reader decides: what waits may no longer fit.
+    if (answer.end?.kind === "stop" && answer === this.#last) this.release();
   }
+
+  /**
+   * @param {Answer} answer
+   * @param {Parameters<import("./store.js").Store["saveAnswer"]>[1]} [options]
+   */
+  #save(answer, options) {
+    return this.#around.store.saveAnswer(answer, options);
+  }
+
+  /** @param {Message} message as it is kept */
+  #heedMessage(message) {
+    const own = this.tree.get(message.id);
+    if (!own) {
+      this.tree.add(message);
+      if (message.role === "assistant" && !message.end) this.#read(message, false);
+      return;
+    }
+    if (own.role === "user" || message.role === "user" || !isFurther(message, own)) return;
+    const wasRunning = own.end === null;
+    if (message.content.startsWith(own.content) && message.thinking.startsWith(own.thinking)) {
+      Object.assign(own, message);
+    } else {
+      // Another tab has stopped it where its own screen was, which is not as far as this one's; it may go on already.
+      own.end = message.end ?? { kind: "stopped" };
+      this.tree.add(message);
+      this.state.messages = this.#path();
+    }
+    const answer = /** @type {Answer} */ (this.tree.get(message.id));
+    const reading = this.#readings.get(answer.id);
+    if (answer.end) {
+      // A question without an answer is not hung up: it is to be stopped once there is one.
+      if (answer.generation !== "") reading?.hangUp();
+      if (wasRunning) this.#ended(answer);
+    } else if (!reading?.isCurrent) {
+      this.#read(answer, false);
+    }
+  }
+
+  /** @param {Conversation} conversation as it is kept */
+  #heedConversation(conversation) {
+    const waiting = new Map(this.#record.outbox.map((message) => [message.id, message]));
+    const outbox = conversation.outbox.map((message) => waiting.get(message.id) ?? message);
+    this.#record = { ...conversation, outbox };
+    // The path goes on in another tab. Where it goes another way there, it stays as it is here.
+    const goesOn = this.tree.get(conversation.head) && this.tree.leadsTo(this.#head, conversation.head);
+    this.#moveTo(goesOn ? conversation.head : this.#head);
+  }
+}
+
+/**
+ * @param {Settings} settings
+ * @returns {Conversation}
+ */
+function newConversation(settings) {
+  const now = Date.now();
+  return {
+    id: newId(),
+    title: "",
+    pinned: false,
+    createdAt: now,
+    updatedAt: now,
+    head: null,
+    settings: { ...settings },
+    outbox: [],
+    deletedAt: null,
+  };
+}
+
+/**
+ * The title that a conversation gets from its first message: the beginning of its first line.
+ *
+ * @param {string} content
+ */
+export function titleOf(content) {
+  const line = content.trim().split("\n", 1)[0] ?? "";
+  const title = line.replace(/\s+/g, " ").slice(0, TITLE_LENGTH);
+  // Half of a character is none.
+  return title.replace(/[\ud800-\udbff]$/, "").trim();
 }
 
 /** @param {...string} texts */

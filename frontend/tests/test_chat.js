@@ -1,0 +1,414 @@
+import { titleOf } from "../js/chat.js";
+import { Chats } from "../js/chats.js";
+import { newAnswer } from "../js/answer.js";
+import { VERSION } from "../js/schema.js";
+import { Store, defaultSettings, newId } from "../js/store.js";
+import { inOneTab, Turns } from "../js/turns.js";
+import { equal, ok, test } from "./harness.js";
+
+/**
+ * @typedef {import("../js/chat.js").Chat} Chat
+ * @typedef {import("../js/store.js").Answer} Answer
+ * @typedef {import("../js/store.js").Conversation} Conversation
+ * @typedef {import("../js/store.js").Message} Message
+ *
+ * A request for an answer, or for the rest of one, and what the test answers it.
+ *
+ * @typedef {object} Asked
+ * @property {string} method
+ * @property {string} path
+ * @property {any} body
+ * @property {(generation: string) => void} open
+ * @property {(id: number, event: object) => void} say
+ * @property {() => void} finish
+ * @property {(status: number) => void} refuse
+ */
+
+/** A server that a test drives by hand. */
+class Server {
+  /** @type {Asked[]} */
+  asked = [];
+  #fetch = globalThis.fetch;
+
+  /** @param {RequestInfo | URL} url @param {RequestInit} [init] */
+  fetch = (url, { method = "GET", body, signal } = {}) => {
+    const path = new URL(url.toString(), location.href).pathname;
+    if (path === "/models") return Promise.resolve(new Response(null, { status: 404 }));
+    return new Promise((/** @type {(response: Response) => void} */ resolve, reject) => {
+      /** @type {ReadableStreamDefaultController<Uint8Array>} */
+      let stream;
+      const write = (/** @type {string} */ text) => stream.enqueue(new TextEncoder().encode(text));
+      const opened = new ReadableStream({ start: (controller) => void (stream = controller) });
+      signal?.addEventListener("abort", () => {
+        reject(signal.reason);
+        stream.error(signal.reason);
+      });
+      this.asked.push({
+        method,
+        path,
+        body: JSON.parse(String(body ?? null)),
+        open: (generation) => {
+          const headers = { "Content-Type": "text/event-stream", "X-Generation-Id": generation };
+          resolve(new Response(opened, { headers }));
+        },
+        say: (id, event) => write(`id: ${id}\ndata: ${JSON.stringify(event)}\n\n`),
+        finish: () => write("data: [DONE]\n\n"),
+        refuse: (status) => resolve(new Response(null, { status })),
+      });
+    });
+  };
+
+  begin() {
+    globalThis.fetch = /** @type {typeof fetch} */ (this.fetch);
+  }
+
+  end() {
+    globalThis.fetch = this.#fetch;
+  }
+
+  /** The next request that nobody has looked at. @param {number} index */
+  async request(index) {
+    await until(() => this.asked.length > index);
+    return /** @type {Asked} */ (this.asked[index]);
+  }
+}
+
+/**
+ * Run a test with a server, and tabs that share a database.
+ *
+ * @param {(options: {server: Server, open: () => Promise<Chats>, name: string}) => Promise<void>} body
+ */
+async function withTabs(body) {
+  const name = `test ${newId()}`;
+  const server = new Server();
+  /** @type {Chats[]} */
+  const tabs = [];
+  server.begin();
+  try {
+    const open = async () => {
+      const store = new Store(name);
+      await store.open();
+      const chats = new Chats(store, { name, changed: () => {}, began: () => {}, gone: () => {} });
+      tabs.push(chats);
+      await chats.open();
+      return chats;
+    };
+    await body({ server, open, name });
+  } finally {
+    server.end();
+    for (const chats of tabs) {
+      chats.suspend();
+      chats.store.close();
+    }
+    indexedDB.deleteDatabase(name);
+  }
+}
+
+/** @param {() => unknown} condition may be async */
+async function until(condition) {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** Run without a database. @param {() => Promise<void>} body */
+async function keepingNothing(body) {
+  const { open } = IDBFactory.prototype;
+  IDBFactory.prototype.open = () => {
+    throw new DOMException("not here", "SecurityError");
+  };
+  try {
+    await body();
+  } finally {
+    IDBFactory.prototype.open = open;
+  }
+}
+
+/** @param {Partial<Conversation>} [changes] @returns {Conversation} */
+function conversation(changes) {
+  const now = Date.now();
+  const rest = { title: "A", pinned: false, createdAt: now, updatedAt: now, head: null, deletedAt: null };
+  return { id: "c", settings: defaultSettings(), outbox: [], ...rest, ...changes };
+}
+
+/** @param {string} id @param {string | null} parent @returns {Message} */
+function question(id, parent) {
+  return { id, conversation: "c", parent, createdAt: Date.now(), role: "user", content: `question ${id}` };
+}
+
+/** @param {string} id @param {string} parent @param {Partial<Answer>} changes @returns {Answer} */
+function answer(id, parent, changes) {
+  return { ...newAnswer({ id, conversation: "c", parent, think: false }), ...changes };
+}
+
+/** @param {Chat} chat */
+function shown(chat) {
+  return chat.state.messages.map(({ id }) => id);
+}
+
+/** @param {Chat} chat */
+function last(chat) {
+  return /** @type {Answer} */ (chat.state.messages.at(-1));
+}
+
+/** @param {Chats} chats @param {Chat} chat */
+async function kept(chats, chat) {
+  return /** @type {Answer} */ (await chats.store.message(chat.id, last(chat).id));
+}
+
+test("what is asked is kept, and so is how it ends", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    const { shown: chat } = chats;
+    chat.send("hello");
+    const asked = await server.request(0);
+    equal([asked.path, asked.body.messages], ["/chat", [{ role: "user", content: "hello" }]]);
+    asked.open("g");
+    asked.say(1, { token: "Hi" });
+    asked.finish();
+    await until(() => last(chat).end);
+    await until(async () => (await kept(chats, chat)).end);
+    equal([(await kept(chats, chat)).content, chats.list.map(({ title }) => title)], ["Hi", ["hello"]]);
+  }));
+
+test("an answer without a text that something follows is asked for again beside it", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    await chats.store.add(conversation({ head: "a2" }), [
+      question("q1", null),
+      answer("a1", "q1", { end: { kind: "unreachable" } }),
+      question("q2", "a1"),
+      answer("a2", "q2", { content: "So", end: { kind: "stop" } }),
+    ]);
+    await chats.show("c");
+    const chat = chats.shown;
+    chat.retry(/** @type {Answer} */ (chat.tree.get("a1")));
+    await server.request(0);
+    ok(chat.running);
+    equal([shown(chat).length, shown(chat)[0]], [2, "q1"]);
+    chat.walkTo("q2");
+    equal(shown(chat), ["q1", "a1", "q2", "a2"]);
+  }));
+
+test("what another tab has stopped before it knew the id does not grow, and is stopped at the server", () =>
+  withTabs(async ({ server, open }) => {
+    const [one, other] = [await open(), await open()];
+    const chat = one.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    const running = last(chat);
+    await until(() => other.isRunning(chat.id));
+    const stopped = structuredClone(running);
+    asked.open("g");
+    await until(async () => (await kept(one, chat)).generation === "g");
+    await other.store.saveAnswer({ ...stopped, end: { kind: "stopped" } });
+    await until(() => last(chat).end);
+    asked.say(1, { token: "late" });
+    const stop = await server.request(1);
+    equal([stop.method, stop.path], ["DELETE", "/chat/g"]);
+    stop.refuse(404);
+    equal([last(chat).content, (await kept(one, chat)).content], ["", ""]);
+    ok(!chat.isBusy || (await until(() => !chat.isBusy)) === undefined);
+  }));
+
+test("what another tab has stopped and gone on with is read in its place", () =>
+  withTabs(async ({ server, open }) => {
+    const [one, other] = [await open(), await open()];
+    const chat = one.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    asked.open("g");
+    asked.say(1, { token: "as far as here" });
+    await until(async () => (await kept(one, chat)).content !== "");
+    const record = await kept(one, chat);
+    await other.store.saveAnswer({ ...record, content: "as far", runs: 2, generation: "h", lastEventId: "" });
+    await until(() => last(chat).runs === 2);
+    const again = await server.request(1);
+    equal([again.method, again.path], ["GET", "/chat/h"]);
+    again.open("h");
+    again.say(1, { token: " as there" });
+    await until(() => last(chat).content === "as far as there");
+  }));
+
+test("a draft outlives what waits being sent by another tab", () =>
+  withTabs(async ({ open, name }) => {
+    const chats = await open();
+    const waiting = { id: "w", content: "wait", think: false };
+    const messages = [question("q1", null), answer("a1", "q1", { content: "So", end: { kind: "stop" } })];
+    await chats.store.add(conversation({ head: "a1", outbox: [waiting] }), messages);
+    await chats.show("c");
+    const chat = chats.shown;
+    // Not told, as if it were on its way.
+    const { postMessage } = BroadcastChannel.prototype;
+    BroadcastChannel.prototype.postMessage = () => {};
+    const other = new Store(name);
+    await other.open();
+    await other.update("c", (record) => (record.outbox = []));
+    other.close();
+    BroadcastChannel.prototype.postMessage = postMessage;
+    chat.setDraft("half a sen");
+    await chat.release();
+    await until(async () => (await chats.store.draft("c"))?.text === "half a sen");
+    equal(shown(chat), ["q1", "a1"]);
+  }));
+
+test("a page that comes back reads on, and takes in what other tabs have changed", () =>
+  withTabs(async ({ server, open, name }) => {
+    const chats = await open();
+    const chat = chats.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    asked.open("g");
+    asked.say(1, { token: "one" });
+    await until(async () => (await kept(chats, chat)).lastEventId === "1");
+    chats.suspend();
+    const { postMessage } = BroadcastChannel.prototype;
+    BroadcastChannel.prototype.postMessage = () => {};
+    const other = new Store(name);
+    await other.open();
+    await other.update(chat.id, (record) => (record.title = "Renamed"));
+    await other.add(conversation(), []);
+    other.close();
+    BroadcastChannel.prototype.postMessage = postMessage;
+    await chats.resume();
+    equal(chats.list.map(({ title }) => title).sort(), ["A", "Renamed"]);
+    const again = await server.request(1);
+    equal([again.method, again.path], ["GET", "/chat/g"]);
+  }));
+
+test("a page that comes back at once reads on", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    const chat = chats.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    asked.open("g");
+    await until(() => last(chat).generation === "g");
+    // Nothing of the page runs in between.
+    chat.suspend();
+    chat.resume();
+    equal([(await server.request(1)).path, chat.isRunning], ["/chat/g", true]);
+  }));
+
+test("what was written for a new conversation is there when the one that is shown was deleted", () =>
+  withTabs(async ({ open }) => {
+    const chats = await open();
+    await chats.store.add(conversation(), [question("q1", null)]);
+    chats.shown.setDraft("to be asked");
+    await chats.show("c");
+    await chats.remove(["c"]);
+    await until(() => chats.shown.state.draft === "to be asked");
+    equal(chats.shown.id, "");
+  }));
+
+test("what is deleted for good while its answer is read leaves nothing behind", () =>
+  withTabs(async ({ server, open }) => {
+    const [one, other] = [await open(), await open()];
+    const chat = one.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    asked.open("g");
+    asked.say(1, { token: "one " });
+    await until(() => last(chat).content === "one ");
+    // The next is not written at once.
+    asked.say(2, { token: "two" });
+    await until(() => last(chat).content === "one two");
+    await other.store.remove([chat.id]);
+    await until(() => one.shown !== chat && !chat.isBusy);
+    equal([await one.store.running(), await one.store.messages(chat.id)], [[], []]);
+  }));
+
+test("where nothing is kept, what was deleted can be brought back all the same", () =>
+  keepingNothing(() =>
+    withTabs(async ({ server, open }) => {
+      const chats = await open();
+      const chat = chats.shown;
+      chat.send("hello");
+      const asked = await server.request(0);
+      asked.open("g");
+      asked.finish();
+      await until(() => !chat.isBusy);
+      await chats.remove([chat.id]);
+      equal([chats.list.length, await chats.show(chat.id), chats.shown === chat], [0, false, false]);
+      await chats.restore([chat.id]);
+      equal([chats.list.length, await chats.show(chat.id), chats.shown === chat], [1, true, true]);
+      await chats.forget([chat.id]);
+      equal([chats.list.length, await chats.show(chat.id)], [0, false]);
+    }),
+  ));
+
+test("a page that may read no more shows what it showed, whatever others tell", () =>
+  withTabs(async ({ open, name }) => {
+    const chats = await open();
+    await chats.store.add(conversation(), [question("q1", null)]);
+    await chats.show("c");
+    const request = indexedDB.open(name, VERSION + 1);
+    await new Promise((resolve) => (request.onsuccess = resolve));
+    request.result.close();
+    ok(!chats.store.keeps);
+    const [told, heard] = [new BroadcastChannel(name), new BroadcastChannel(name)];
+    const arrived = new Promise((resolve) => (heard.onmessage = resolve));
+    told.postMessage({ conversations: ["c"], messages: [], presets: false, own: true });
+    await arrived;
+    await new Promise((resolve) => setTimeout(resolve));
+    equal([chats.shown.id, chats.list.length], ["c", 1]);
+    for (const channel of [told, heard]) channel.close();
+  }));
+
+test("where locks and channels are refused, too, an answer is read all the same", () =>
+  keepingNothing(async () => {
+    const { request } = LockManager.prototype;
+    const { BroadcastChannel } = globalThis;
+    const refuse = () => {
+      throw new DOMException("not here", "SecurityError");
+    };
+    LockManager.prototype.request = () => Promise.reject(new DOMException("not here", "SecurityError"));
+    globalThis.BroadcastChannel = /** @type {any} */ (class { constructor() { refuse(); } });
+    try {
+      await withTabs(async ({ server, open }) => {
+        const chats = await open();
+        equal(chats.store.trouble, "unavailable");
+        chats.shown.send("hello");
+        const asked = await server.request(0);
+        asked.open("g");
+        asked.say(1, { token: "Hi" });
+        asked.finish();
+        await until(() => last(chats.shown).end);
+        equal([last(chats.shown).content, last(chats.shown).end], ["Hi", { kind: "stop" }]);
+      });
+    } finally {
+      LockManager.prototype.request = request;
+      globalThis.BroadcastChannel = BroadcastChannel;
+    }
+  }));
+
+test("what fails in one tab's work is not tried again without a lock", async () => {
+  let times = 0;
+  const work = async () => {
+    times += 1;
+    throw new DOMException("in the work", "SecurityError");
+  };
+  const failure = await inOneTab(newId(), new AbortController().signal, work).catch((error) => error.message);
+  equal([failure, times], ["in the work", 1]);
+});
+
+test("never more answers are read at once than there are places", async () => {
+  const turns = new Turns();
+  const { signal } = new AbortController();
+  let reading = 0;
+  const take = async () => {
+    const place = await turns.take({ signal, isSeen: () => false, canPause: () => false });
+    reading += 1;
+    return place;
+  };
+  const first = await Promise.all([take(), take(), take(), take()]);
+  for (let count = 0; count < 4; count += 1) take();
+  first[0]?.give();
+  turns.arrange();
+  turns.arrange();
+  await new Promise((resolve) => setTimeout(resolve));
+  equal(reading, 5);
+});
+
+test("a title ends with a whole character", () => {
+  equal(titleOf("a".repeat(99) + "👩 and more"), "a".repeat(99));
+  equal(titleOf("a".repeat(98) + "👩 and more"), "a".repeat(98) + "👩");
+});
