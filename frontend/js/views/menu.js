@@ -1,0 +1,127 @@
+/**
+ * The menu of a button (the menu button pattern of the ARIA Authoring Practices): arrow keys walk, a letter goes to what
+ * begins with it, Esc and Tab close it, and so does a press beside it. The focus comes back to the button.
+ */
+
+import { isComposing } from "../keys.js";
+import { element, update } from "./element.js";
+
+/** How far it stays from the edges of the window, and from its button, in px. */
+const ROOM = { edge: 8, button: 4 };
+
+/** @typedef {{name: string, className?: string, act: () => void}} Entry `act` finds the focus on the menu's button */
+
+export class Menu {
+  /** To be put where nothing cuts it off, and where it is not inert. */
+  root = element("div", { className: "menu", role: "menu", hidden: true });
+  /** @type {HTMLElement | null} */
+  #button = null;
+  #closed;
+
+  /** @param {() => void} closed called whenever it was closed */
+  constructor(closed) {
+    this.#closed = closed;
+    this.root.addEventListener("keydown", (event) => this.#pressed(event));
+    // What moves away from under it takes it along.
+    for (const type of ["scroll", "resize"]) window.addEventListener(type, () => this.close(), { capture: true });
+    document.addEventListener("pointerdown", ({ target }) => {
+      const at = /** @type {Node} */ (target);
+      if (!this.root.contains(at) && !this.#button?.contains(at)) this.close();
+    });
+    this.root.addEventListener("focusout", ({ relatedTarget }) => {
+      // To another window, it would be null.
+      if (relatedTarget instanceof Node && !this.root.contains(relatedTarget)) this.close();
+    });
+  }
+
+  get isOpen() {
+    return this.#button !== null;
+  }
+
+  /**
+   * Open it at its button, or close it if it is open there.
+   *
+   * @param {HTMLElement} button
+   * @param {string} label
+   * @param {Entry[]} entries
+   */
+  toggle(button, label, entries) {
+    const wasHere = this.#button === button;
+    this.close();
+    if (wasHere) return;
+    this.#button = button;
+    const items = entries.map(({ name, className = "", act }) => {
+      const choose = () => {
+        this.#leave();
+        act();
+      };
+      return element("button", { type: "button", role: "menuitem", tabIndex: -1, className, onclick: choose }, name);
+    });
+    this.root.replaceChildren(...items);
+    this.root.ariaLabel = label;
+    this.root.hidden = false;
+    button.ariaExpanded = "true";
+    this.#place(button);
+    items[0]?.focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.#button) return;
+    this.#button.ariaExpanded = "false";
+    this.#button = null;
+    update(this.root, { hidden: true });
+    this.#closed();
+  }
+
+  /** Close it, and give the focus back. */
+  #leave() {
+    const button = this.#button;
+    // Before it is hidden: else the focus would be nowhere in between.
+    button?.focus({ preventScroll: true });
+    this.close();
+  }
+
+  /** @param {HTMLElement} button */
+  #place(button) {
+    const { top, bottom, left, right } = button.getBoundingClientRect();
+    const { offsetWidth, offsetHeight, style } = this.root;
+    const { clientWidth, clientHeight } = document.documentElement;
+    const beside = getComputedStyle(button).direction === "rtl" ? left : right - offsetWidth;
+    const below = bottom + ROOM.button;
+    const fits = below + offsetHeight + ROOM.edge <= clientHeight;
+    const within = (/** @type {number} */ at, /** @type {number} */ most) =>
+      `${Math.max(ROOM.edge, Math.min(at, most - ROOM.edge))}px`;
+    style.left = within(beside, clientWidth - offsetWidth);
+    style.top = within(fits ? below : top - ROOM.button - offsetHeight, clientHeight - offsetHeight);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
+    const { key } = event;
+    if (isComposing(event)) return;
+    // The browser goes on from the button.
+    if (key === "Tab") return this.#leave();
+    const items = /** @type {HTMLElement[]} */ ([...this.root.children]);
+    const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+    const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[key];
+    if (key === "Escape") this.#leave();
+    else if (next !== undefined) items.at(next % items.length)?.focus();
+    else if (!letterOf(event) || !this.#goTo(key, [...items.slice(at + 1), ...items.slice(0, at + 1)])) return;
+    event.preventDefault();
+  }
+
+  /**
+   * @param {string} letter
+   * @param {HTMLElement[]} items
+   */
+  #goTo(letter, items) {
+    const found = items.find(({ textContent }) => textContent.toLowerCase().startsWith(letter.toLowerCase()));
+    found?.focus();
+    return found !== undefined;
+  }
+}
+
+/** @param {KeyboardEvent} event */
+function letterOf({ key, ctrlKey, metaKey, altKey }) {
+  return key.length === 1 && key !== " " && !ctrlKey && !metaKey && !altKey;
+}
