@@ -26,9 +26,16 @@ dev:
         --filter python --ignore-paths backend/tests --sigint-timeout 60 \
         'gunicorn -c gunicorn_conf.py' backend gunicorn_conf.py
 
+# A process for each core, up to four, each with stacks and a browser of its own.
+
 # Run every test (arguments go to pytest)
 test *args:
-    {{ run }} pytest "$@"
+    {{ run }} python -m e2e.browser
+    {{ run }} pytest --numprocesses=auto --maxprocesses=4 --dist=load "$@"
+
+# Kill and reload again and again (arguments go to pytest)
+soak *args:
+    KILLS=50 {{ run }} pytest e2e/test_life_cycle.py --timeout=1200 "$@"
 
 # Run the tests of the whole stack in a browser (arguments go to pytest)
 e2e *args:

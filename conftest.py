@@ -17,7 +17,7 @@ def _in_browser(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests in a browser come last.
+    """Let the tests in a browser come last, in each process that runs some of them.
 
     From the first of them to the end, Playwright's event loop runs in this thread, in which
     `asyncio.run` then refuses to start another.
@@ -42,3 +42,9 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
         "args": browser.LAUNCH_FLAGS,
         "executable_path": _executable(),
     }
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    """Keep no copies of the page: a test that wants them says so, for they are loaded beside what is tested."""
+    return {**browser_context_args, "service_workers": "block"}

@@ -20,7 +20,7 @@ import pytest
 
 from e2e.stack import ROOT, Stack, http_client, wait_for
 
-KILLS = 20
+KILLS = int(os.environ.get("KILLS", "8"))  # `just soak` has more of them
 STACKS = 4  # at once, where a test has more than one
 
 
