@@ -35,6 +35,8 @@ def open_tab(executable: str | None) -> Iterator[Tab]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=browser.LAUNCH_FLAGS)
         try:
-            yield Tab(chromium.new_page(viewport={"width": 1280, "height": 800}))
+            yield Tab(
+                chromium.new_page(viewport={"width": 1280, "height": 800}, service_workers="block")
+            )
         finally:
             chromium.close()

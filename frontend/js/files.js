@@ -6,9 +6,6 @@
 /** The longest text of one file, in characters (UTF-16 code units). */
 export const MAX_FILE_CHARS = 64_000;
 
-/** The longest message that files may make, in characters: what a server takes by default (BURBLE_MAX_PROMPT_CHARS). */
-export const MAX_MESSAGE_CHARS = 100_000;
-
 /** A character takes at most three bytes in UTF-8, and two in UTF-16. */
 const MAX_BYTES_PER_CHAR = 3;
 

@@ -5,7 +5,7 @@
  */
 
 /**
- * @typedef {"send" | "newLine" | "edit" | "stop" | "newChat" | "help"} Action
+ * @typedef {"send" | "newLine" | "edit" | "stop" | "newChat" | "search" | "help"} Action
  *
  * @typedef {object} Key
  * @property {Action} action
@@ -25,6 +25,7 @@ export const KEYS = [
   { action: "edit", key: "ArrowUp", place: "composer" },
   { action: "stop", key: "Escape" },
   { action: "newChat", key: "k", mod: true },
+  { action: "search", key: "/" },
   { action: "help", key: "?" },
 ];
 
@@ -104,7 +105,7 @@ export function keyOf(event, place, touch = onTouch(), apple = APPLE) {
  *
  * @param {KeyboardEvent} event
  */
-function isComposing(event) {
+export function isComposing(event) {
   return event.isComposing || event.keyCode === 229;
 }
 

@@ -6,6 +6,7 @@
 
 import { linearFault } from "./linear.js";
 import { cut, painted, render, units, untidyText } from "./spec_dom.js";
+import { loadPageStyles } from "./styles.js";
 
 /** @typedef {{class: string, input: string, must_not: string[]}} Vector */
 
@@ -223,18 +224,7 @@ async function requestsAreOut() {
  * @returns {Promise<[name: string, excess: number][]>}
  */
 export async function excessWidths() {
-  const page = new DOMParser().parseFromString(await (await fetch("../index.html")).text(), "text/html");
-  const loaded = [...page.querySelectorAll("link[rel=stylesheet]")].map((sheet) => {
-    const link = document.createElement("link");
-    link.rel = "stylesheet";
-    link.href = `../${sheet.getAttribute("href")}`;
-    document.head.append(link);
-    return new Promise((resolve, reject) => {
-      link.onload = resolve;
-      link.onerror = reject;
-    });
-  });
-  await Promise.all(loaded);
+  await loadPageStyles();
   /** @type {[string, number][]} */
   const excess = [];
   for (const vector of VECTORS) {

@@ -2,13 +2,13 @@ import { ComposerView } from "../js/views/composer.js";
 import { element } from "../js/views/element.js";
 import { equal, ok, test } from "./harness.js";
 
-/** @typedef {import("../js/chat.js").Chat} Chat */
+/** @typedef {import("../js/chats.js").Chats} Chats */
 
 const supports = CSS.supports;
 
 /** Make a composer in a browser without `field-sizing`; tell how often its height was measured. */
 function composer() {
-  const state = { messages: [], think: false, draft: "", outbox: [], editing: null };
+  const state = { messages: [], settings: { think: false }, draft: "", outbox: [], editing: null };
   const chat = { state, running: null, setDraft: (/** @type {string} */ draft) => (state.draft = draft) };
   const input = element("textarea");
   const form = element(
@@ -31,7 +31,7 @@ function composer() {
     },
   });
   CSS.supports = () => false;
-  const view = new ComposerView(form, /** @type {Chat} */ (/** @type {unknown} */ (chat)), {
+  const view = new ComposerView(form, /** @type {Chats} */ (/** @type {unknown} */ ({ shown: chat })), {
     sent: () => {},
     say: () => {},
   });

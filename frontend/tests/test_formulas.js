@@ -5,6 +5,7 @@ import { createRenderer } from "../js/markdown/index.js";
 import { parseInlines } from "../js/markdown/inlines.js";
 import { equal, ok, test } from "./harness.js";
 import { linearFault } from "./linear.js";
+import { loadPageStyles } from "./styles.js";
 
 /**
  * The formulas of a text, as their sources between `⟨` and `⟩`, within what is shown.
@@ -93,7 +94,8 @@ const FORMULAS = [
 ];
 
 test("no state of a formula shows its source, and none is lower than the one before", async () => {
-  await styles();
+  await loadPageStyles();
+  await painted();
   const root = document.createElement("div");
   root.style.inlineSize = "22rem";
   document.body.replaceChildren(root);
@@ -112,18 +114,6 @@ test("no state of a formula shows its source, and none is lower than the one bef
     ok(root.querySelector("math"), formula);
   }
 });
-
-/** Load the page's styles: without them nothing has its height. */
-async function styles() {
-  const page = new DOMParser().parseFromString(await (await fetch("../index.html")).text(), "text/html");
-  const loaded = [...page.querySelectorAll("link[rel=stylesheet]")].map((sheet) => {
-    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: `../${sheet.getAttribute("href")}` });
-    document.head.append(link);
-    return new Promise((resolve, reject) => Object.assign(link, { onload: resolve, onerror: reject }));
-  });
-  await Promise.all(loaded);
-  await painted();
-}
 
 /** @param {string} text */
 function open(text) {

@@ -1,16 +1,7 @@
-import { newAnswer } from "../js/answer.js";
-import { Store } from "../js/store.js";
 import { StatusView } from "../js/views/status.js";
 import { announcement, ending, thinkingSummary, waiting } from "../js/words/en.js";
+import { anAnswer as answer } from "./answers.js";
 import { equal, ok, test } from "./harness.js";
-
-/**
- * @param {Partial<import("../js/chat.js").Answer>} changes
- * @returns {import("../js/chat.js").Answer}
- */
-function answer(changes) {
-  return { ...newAnswer(false), ...changes };
-}
 
 test("what is waited for is said in words", () => {
   const said = (/** @type {Partial<import("../js/chat.js").Answer>} */ changes) => waiting(answer(changes), "open");
@@ -21,7 +12,7 @@ test("what is waited for is said in words", () => {
   equal(said({ phase: "loading" }), "Loading the model…");
   equal(said({ phase: "prefill", percent: 30 }), "Reading your message… 30 %");
   equal(said({ phase: "answering" }), "");
-  equal([said({ phase: "sending" }), said({ phase: "sending", id: "a1" })], ["Sending…", "Waiting for the first word…"]);
+  equal([said({ phase: "sending" }), said({ phase: "sending", generation: "a1" })], ["Sending…", "Waiting for the first word…"]);
   ok(waiting(answer({ phase: "answering" }), "offline").includes("offline"));
   ok(waiting(answer({ phase: "answering" }), "reconnecting").includes("Reconnecting"));
 });
@@ -56,14 +47,13 @@ test("each announcement stands long enough to be heard, and only the newest of t
     childList: true,
   });
   const running = answer({ phase: "answering", content: "All." });
-  const chat = { running: /** @type {object | null} */ (running), followed: running, connection: "open", state: { messages: [running] } };
-  const status = new StatusView(root, /** @type {import("../js/chat.js").Chat} */ (/** @type {unknown} */ (chat)));
+  const chats = { shown: { followed: running, connection: "open", state: { messages: [running] } } };
+  const status = new StatusView(root, /** @type {import("../js/chats.js").Chats} */ (/** @type {unknown} */ (chats)));
   status.draw("");
   status.say("Copied");
   status.say("Copied");
   status.draw("Waiting: 1 message");
   Object.assign(running, { end: { kind: "stop" } });
-  chat.running = null;
   status.draw("");
   while (said.length < 4) await new Promise((resolve) => setTimeout(resolve, 20));
   equal(
@@ -72,51 +62,4 @@ test("each announcement stands long enough to be heard, and only the newest of t
   );
   ok(said.every(([, at], index) => index === 0 || at - (said[index - 1]?.[1] ?? 0) >= 450));
   root.remove();
-});
-
-test("the store writes when it is flushed, and reads the same again", () => {
-  const store = new Store("test", () => {});
-  const value = { text: "a" };
-  store.save(value);
-  value.text = "b";
-  equal(store.load(), null);
-  store.flush();
-  equal(store.load(), { text: "b" });
-  sessionStorage.removeItem("test");
-});
-
-test("the store writes by itself, and when the page goes away", async () => {
-  const store = new Store("test", () => {});
-  store.save("soon");
-  while (store.load() !== "soon") await new Promise((resolve) => setTimeout(resolve, 20));
-  store.save("on leaving");
-  window.dispatchEvent(new Event("pagehide"));
-  equal(store.load(), "on leaving");
-  sessionStorage.removeItem("test");
-});
-
-test("a full store says so, keeps what it had, and says when it is well again", () => {
-  /** @type {(string | null)[]} */
-  const troubles = [];
-  const store = new Store("test", (words) => troubles.push(words));
-  const save = (/** @type {unknown} */ value) => {
-    store.save(value);
-    store.flush();
-  };
-  save("before");
-  save("x".repeat(20_000_000));
-  equal(store.load(), "before");
-  save("after");
-  equal([troubles.length, troubles[0], troubles[2]], [3, null, null]);
-  ok(troubles[1]?.includes("no room"));
-  sessionStorage.removeItem("test");
-});
-
-test("a store that holds something else is read as empty, with words", () => {
-  /** @type {(string | null)[]} */
-  const troubles = [];
-  sessionStorage.setItem("test", "{half");
-  equal(new Store("test", (words) => troubles.push(words)).load(), null);
-  equal(troubles.length, 1);
-  sessionStorage.removeItem("test");
 });

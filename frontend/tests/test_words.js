@@ -1,6 +1,6 @@
 import * as ar from "../js/words/ar.js";
 import * as en from "../js/words/en.js";
-import { newAnswer } from "../js/answer.js";
+import { anAnswer } from "./answers.js";
 import { equal, ok, test } from "./harness.js";
 
 /** The names of all words below each other, each with what kind of thing it is. @returns {unknown} */
@@ -53,9 +53,34 @@ test("Arabic counts as Arabic does", () => {
   );
 });
 
+test("what goes with all conversations is counted in each language", () => {
+  equal(
+    [1, 2, 5000].map((count) => en.deleteAll(count).split(",").slice(0, -1).join()),
+    ["1 conversation with all its messages", "2 conversations with all their messages", "5,000 conversations with all their messages"],
+  );
+  const { format } = new Intl.NumberFormat("ar");
+  equal(
+    [1, 2, 3, 11, 100].map((count) => ar.deleteAll(count).split("،")[0]),
+    [
+      "محادثة واحدة بكل رسائلها",
+      "محادثتان بكل رسائلهما",
+      `${format(3)} محادثات بكل رسائلها`,
+      `${format(11)} محادثة بكل رسائلها`,
+      `${format(100)} محادثة بكل رسائلها`,
+    ],
+  );
+});
+
+test("what did not fit is counted", () => {
+  equal([1, 2].map(en.leftOut), ["The first message did not fit and was not sent.", "The first 2 messages did not fit and were not sent."]);
+  const { format } = new Intl.NumberFormat("ar");
+  const counts = [1, 2, 4, 12].map((count) => /أوّل (.+?) فلم/.exec(ar.leftOut(count))?.[1]);
+  equal(counts, ["رسالة", "رسالتين", `${format(4)} رسائل`, `${format(12)} رسالة`]);
+});
+
 test("a known error is told in Arabic, with what the server knows of it; another in the server's words", () => {
   const said = (/** @type {string} */ code) =>
-    ar.ending({ ...newAnswer(false), end: { kind: "failed", code, message: "The oven is cold." } })?.text;
+    ar.ending({ ...anAnswer(), end: { kind: "failed", code, message: "The oven is cold." } })?.text;
   equal(said("oven_error"), "The oven is cold.");
   ok(/^[^a-z]+\nThe oven is cold.$/i.test(said("model_error") ?? ""));
   ok(!/[a-z]/i.test(said("queue_full") ?? "a"));

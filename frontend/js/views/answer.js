@@ -8,6 +8,7 @@
 import { canContinue, endedWell } from "../answer.js";
 import { toHtml } from "../rich_text.js";
 import { words } from "../words/index.js";
+import { Branches } from "./branches.js";
 import { CopyButtons } from "./copy_buttons.js";
 import { element, update } from "./element.js";
 import { FiguresView } from "./figures.js";
@@ -22,7 +23,9 @@ import { ThinkingView } from "./thinking.js";
 export class AnswerView {
   #chat;
   #after;
+  #leftOut = element("p", { className: "left-out", hidden: true });
   #waiting = element("p", { className: "waiting", hidden: true });
+  #branches;
   /** The row, and with it the note, the buttons and the figures under the text. */
   #foot = element("div", { className: "answer-foot" }, this.#waiting);
   #text = new StreamedMarkdown("answer-text");
@@ -32,6 +35,7 @@ export class AnswerView {
   #ending = {
     end: /** @type {import("../answer.js").End | null} */ (null),
     isLast: false,
+    isIdle: false,
     parts: /** @type {HTMLElement[]} */ ([]),
     /** What can be done about it. */
     remedies: element("div"),
@@ -40,21 +44,24 @@ export class AnswerView {
   /**
    * @param {Answer} message
    * @param {Chat} chat
-   * @param {import("./conversation.js").After} after
+   * @param {import("./conversation.js").AfterMessage} after
    */
   constructor(message, chat, after) {
     this.message = message;
     this.#chat = chat;
     this.#after = after;
+    this.#branches = new Branches(message, chat, after.walked);
     const label = element("h2", { className: "visually-hidden" }, words.reading.model);
-    this.root = element("article", { className: "message answer" }, label, this.#text.root, this.#foot);
+    this.root = element("article", { className: "message answer" }, label, this.#leftOut, this.#text.root, this.#foot);
   }
 
-  /** @param {boolean} isLast only the last answer can be continued or asked for again */
+  /** @param {boolean} isLast only the last answer can be continued */
   draw(isLast) {
     const { message } = this;
     const { end } = message;
-    if (end && this.#ending.end === end && this.#ending.isLast === isLast) return;
+    const isIdle = this.#chat.running === null;
+    this.#branches.draw();
+    if (end && this.#ending.end === end && this.#ending.isLast === isLast && this.#ending.isIdle === isIdle) return;
     // What may go on is left open, and so goes on without being drawn anew.
     const isFinal = end !== null && !(isLast && canContinue(message));
     if (message.thinkingSince !== null) {
@@ -62,8 +69,14 @@ export class AnswerView {
       this.#thinking.draw(isFinal);
     }
     this.#text.draw(message.content, isFinal);
+    this.#drawLeftOut();
     this.#drawWaiting();
-    this.#drawEnding(isLast);
+    this.#drawEnding(isLast, isIdle);
+  }
+
+  #drawLeftOut() {
+    const { leftOut } = this.message;
+    update(this.#leftOut, { textContent: leftOut > 0 ? words.leftOut(leftOut) : "", hidden: leftOut === 0 });
   }
 
   #drawWaiting() {
@@ -74,8 +87,11 @@ export class AnswerView {
     update(this.#waiting, { textContent: text, hidden });
   }
 
-  /** @param {boolean} isLast */
-  #drawEnding(isLast) {
+  /**
+   * @param {boolean} isLast
+   * @param {boolean} isIdle whether no answer runs on this path
+   */
+  #drawEnding(isLast, isIdle) {
     const { end } = this.message;
     if (this.#ending.end !== end) {
       for (const part of this.#ending.parts) part.remove();
@@ -83,10 +99,13 @@ export class AnswerView {
       const remedies = element("div");
       const parts = end ? this.#endingOf(remedies) : [];
       this.#foot.append(...parts);
-      this.#ending = { end, isLast, parts, remedies };
+      this.#ending = { end, isLast, isIdle, parts, remedies };
     }
-    this.#ending.isLast = isLast;
-    update(this.#ending.remedies, { hidden: !isLast });
+    Object.assign(this.#ending, { isLast, isIdle });
+    update(this.#ending.remedies, { hidden: !isIdle });
+    for (const remedy of this.#ending.remedies.children) {
+      if (remedy instanceof HTMLElement && remedy.dataset.of === "last") update(remedy, { hidden: !isLast });
+    }
   }
 
   /** @param {HTMLElement} remedies where they go */
@@ -104,9 +123,11 @@ export class AnswerView {
         markdown: message.content,
         html: toHtml(this.#text.root),
       }));
-      const actions = element("div", { className: "message-actions" }, copying.root, figures.button);
+      const actions = element("div", { className: "message-actions" }, this.#branches.root, copying.root, figures.button);
       if (!said) actions.append(remedies);
       parts.push(actions, figures.root);
+    } else {
+      parts.push(this.#branches.root);
     }
     return parts;
   }
@@ -124,6 +145,7 @@ export class AnswerView {
     return note;
   }
 
+  /** What can be done about an end; what is for the last answer of the path alone is marked as such. */
   #remedies() {
     const { reading } = words;
     const button = (/** @type {string} */ name, /** @type {() => void} */ act) =>
@@ -134,12 +156,29 @@ export class AnswerView {
         // The button goes away.
         this.#after.left();
       });
-    const retry = again(reading.retry, () => this.#chat.retry());
+    const retry = again(reading.retry, () => this.#chat.retry(this.message));
     // Beside its message is a button to edit that.
     if (endedWell(this.message)) return [retry];
+    const edit = button(reading.edit, () => this.#chat.edit());
+    edit.dataset.of = "last";
+    if (isTooLong(this.message)) return [edit];
     const remedies = [];
-    if (canContinue(this.message)) remedies.push(again(reading.continue, () => this.#chat.continue()));
-    if (this.message.end?.kind !== "length") remedies.push(retry, button(reading.edit, () => this.#chat.edit()));
+    if (canContinue(this.message)) {
+      const proceed = again(reading.continue, () => this.#chat.continue());
+      proceed.dataset.of = "last";
+      remedies.push(proceed);
+    }
+    remedies.push(retry);
+    if (this.message.end?.kind !== "length") remedies.push(edit);
     return remedies;
   }
+}
+
+/**
+ * Whether the server cannot take the message, and so will not when it is sent again.
+ *
+ * @param {Answer} answer
+ */
+function isTooLong({ end }) {
+  return end?.kind === "refused" && end.code === "prompt_too_long";
 }

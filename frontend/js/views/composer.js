@@ -2,19 +2,23 @@
  * Where messages are written. It takes text at any time: while an answer runs, what is sent waits for its end.
  */
 
-import { FileRefused, MAX_FILE_CHARS, MAX_MESSAGE_CHARS, apart, fencedBlock, readText } from "../files.js";
 import { keysFor, listen, onTouch } from "../keys.js";
+import { lazily } from "../lazy.js";
+import { models } from "../models.js";
+import { countChars, mostChars } from "../prompt.js";
 import { words } from "../words/index.js";
 import { element, update } from "./element.js";
 import { OutboxView } from "./outbox.js";
 
-/** @typedef {import("../chat.js").Chat} Chat */
+/** @typedef {import("../chats.js").Chats} Chats */
 
 /** The longest text of files, in characters, whose insertion can be undone: some 0.1 s of work in Chromium. */
 const MOST_UNDOABLE = 4000;
 
+const loadFiles = lazily(() => import("../files.js"));
+
 export class ComposerView {
-  #chat;
+  #chats;
   #form;
   #input;
   #think;
@@ -31,14 +35,14 @@ export class ComposerView {
 
   /**
    * @param {HTMLFormElement} form
-   * @param {Chat} chat
+   * @param {Chats} chats
    * @param {object} after
    * @param {() => void} after.sent called when the reader has sent a message
    * @param {(text: string) => void} after.say called with what is to be told to those who listen to the page
    */
-  constructor(form, chat, { sent, say }) {
+  constructor(form, chats, { sent, say }) {
     const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (form.querySelector(selector));
-    this.#chat = chat;
+    this.#chats = chats;
     this.#form = form;
     this.#sent = sent;
     this.#say = say;
@@ -46,10 +50,10 @@ export class ComposerView {
     this.#think = /** @type {HTMLInputElement} */ (find("[type=checkbox]"));
     this.#stop = /** @type {HTMLButtonElement} */ (find(".stop"));
     this.#hint = find(".hint");
-    this.#outbox = new OutboxView(chat, { withdrawn: () => this.#focusEnd(), sent, left: () => this.focus() });
+    this.#outbox = new OutboxView(chats, { withdrawn: () => this.#focusEnd(), sent, left: () => this.focus() });
     this.#editing.append(
       words.writing.editing,
-      element("button", { type: "button", onclick: () => this.#cancelEdit() }, words.writing.cancelEdit),
+      element("button", { type: "button", onclick: () => this.#cancelEdit() }, words.actions.cancel),
     );
     this.#refusal.append(element("button", { type: "button", onclick: () => this.#dismiss() }, words.writing.dismiss));
     form.prepend(this.#outbox.root, this.#refusal, this.#editing);
@@ -60,14 +64,20 @@ export class ComposerView {
       this.#send();
     });
     // What was written before this module was there.
-    if (this.#input.value !== "") chat.setDraft(chat.state.draft + this.#input.value);
+    if (this.#input.value !== "") this.#chat.setDraft(this.#chat.state.draft + this.#input.value);
     this.#input.addEventListener("input", () => this.#changed());
-    this.#think.addEventListener("change", () => chat.setThink(this.#think.checked));
+    // When something is sent, it is known by then how much fits.
+    this.#input.addEventListener("input", () => models.load(), { once: true });
+    this.#think.addEventListener("change", () => this.#chat.setSettings({ think: this.#think.checked }));
     listen(this.#input, "composer", {
       send: () => this.#send(),
       edit: () => this.#editLast(),
     });
     if (!CSS.supports("field-sizing", "content")) new ResizeObserver(() => this.#grow()).observe(form);
+  }
+
+  get #chat() {
+    return this.#chats.shown;
   }
 
   draw() {
@@ -78,7 +88,7 @@ export class ComposerView {
       this.#form.classList.toggle("empty", state.draft.trim() === "");
       this.#grow();
     }
-    update(this.#think, { checked: state.think });
+    update(this.#think, { checked: state.settings.think });
     this.#outbox.draw();
     this.#drawStop(running !== null);
     this.#drawEditing(state.editing !== null);
@@ -87,6 +97,16 @@ export class ComposerView {
 
   focus() {
     this.#input.focus();
+  }
+
+  /**
+   * Say over the text what could not be done; nothing more than that is said then.
+   *
+   * @param {string[]} refusals
+   */
+  refuse(refusals) {
+    this.#refusal.hidden = refusals.length === 0;
+    this.#refused.replaceChildren(...refusals.map((text) => element("p", {}, text)));
   }
 
   /** What is to be told to those who listen to the page, or "". */
@@ -110,19 +130,23 @@ export class ComposerView {
    * @param {Iterable<File>} files
    */
   async add(files) {
-    this.#refuse([]);
+    // The list of an input is emptied with it.
+    const given = [...files];
+    this.refuse([]);
+    const { FileRefused, MAX_FILE_CHARS, apart, fencedBlock, readText } = await loadFiles();
     const added = [];
     const refusals = [];
-    for (const file of [...files]) {
+    for (const file of given) {
       try {
-        this.#insert(fencedBlock(file.name, await readText(file)));
+        const block = fencedBlock(file.name, await readText(file));
+        if (!this.#insert(apart(block, this.#before))) throw new FileRefused("noRoom");
         added.push(file.name);
       } catch (error) {
         if (!(error instanceof FileRefused)) throw error;
-        refusals.push(words.fileRefused(file.name, error.reason, { file: MAX_FILE_CHARS, message: MAX_MESSAGE_CHARS }));
+        refusals.push(words.fileRefused(file.name, error.reason, { file: MAX_FILE_CHARS, message: this.#mostChars }));
       }
     }
-    this.#refuse(refusals);
+    this.refuse(refusals);
     if (added.length > 0) this.#say(words.filesAdded(added));
     this.#input.focus();
   }
@@ -156,7 +180,11 @@ export class ComposerView {
   #send() {
     if (this.#input.value.trim() === "") return;
     const waits = this.#chat.running !== null;
-    this.#refuse([]);
+    // If that did not work, then for the next time.
+    models.load();
+    const [length, most] = [countChars(this.#input.value), this.#mostChars];
+    if (length > most) return this.refuse([words.tooLong(length - most, most)]);
+    this.refuse([]);
     this.#chat.sendDraft();
     if (!waits) this.#sent();
     // On touch this would bring up the keyboard of one who has put it away.
@@ -185,27 +213,37 @@ export class ComposerView {
     this.#input.scrollTop = this.#input.scrollHeight;
   }
 
-  /** @param {string} block */
-  #insert(block) {
+  /** How many characters a message may have by itself. */
+  get #mostChars() {
+    const { settings } = this.#chat.state;
+    return mostChars(settings, models.named(settings.model));
+  }
+
+  /** The text before the caret. */
+  get #before() {
+    return this.#input.value.slice(0, this.#input.selectionStart);
+  }
+
+  /**
+   * Write something where the caret is; return false when there is no room for it.
+   *
+   * @param {string} text
+   */
+  #insert(text) {
     const { value, selectionStart, selectionEnd } = this.#input;
-    const text = apart(block, value.slice(0, selectionStart));
-    if (value.length + text.length - (selectionEnd - selectionStart) > MAX_MESSAGE_CHARS) throw new FileRefused("noRoom");
+    if (countChars(this.#before + text + value.slice(selectionEnd)) > this.#mostChars) return false;
     this.#input.focus();
     // Only this command can be undone by the reader, but its cost grows with the square of the lines.
     if (text.length > MOST_UNDOABLE || !document.execCommand("insertText", false, text)) {
       this.#input.setRangeText(text, selectionStart, selectionEnd, "end");
       this.#changed();
     }
+    return true;
   }
 
-  /** @param {string[]} refusals */
-  #refuse(refusals) {
-    this.#refusal.hidden = refusals.length === 0;
-    this.#refused.replaceChildren(...refusals.map((text) => element("p", {}, text)));
-  }
 
   #dismiss() {
-    this.#refuse([]);
+    this.refuse([]);
     this.#input.focus();
   }
 

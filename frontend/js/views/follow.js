@@ -53,6 +53,32 @@ export class Follow {
     this.#resized();
   }
 
+  /** Whether the reader is at the end, and stays there. */
+  get isFollowing() {
+    return this.#following;
+  }
+
+  /** Let go: the reader is to see something else than the end. */
+  leave() {
+    this.#letGo();
+  }
+
+  /**
+   * Change the text so that one thing stays where it is on the screen.
+   *
+   * @param {Element | null} anchor
+   * @param {() => Element | null} change returns what is to be where the anchor was
+   */
+  stay(anchor, change) {
+    const before = anchor?.getBoundingClientRect().top;
+    this.#letGo();
+    const after = change()?.getBoundingClientRect().top;
+    if (before !== undefined && after !== undefined) this.#scroller.scrollTop += after - before;
+    this.#top = this.#scroller.scrollTop;
+    this.#height = this.#scroller.scrollHeight;
+    this.#drawButton();
+  }
+
   #listenToTheReader() {
     const scroller = this.#scroller;
     const passive = { passive: true };

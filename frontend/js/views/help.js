@@ -2,30 +2,24 @@
 
 import { keyNames, keysHere } from "../keys.js";
 import { words } from "../words/index.js";
+import { makeDialog } from "./dialog.js";
 import { element } from "./element.js";
 
 /** @typedef {import("../keys.js").Key} Key */
 
 export class HelpView {
-  #dialog = element("dialog", { className: "help" });
+  #title = element("h2", { id: "help-title", tabIndex: -1, autofocus: true }, words.page.keys);
+  #dialog;
 
   /** @param {() => void} closed called after it was closed with nothing that had the focus before */
   constructor(closed) {
-    this.#dialog.addEventListener("click", ({ target }) => target === this.#dialog && this.#dialog.close());
-    this.#dialog.addEventListener("close", () => {
-      const focused = document.activeElement ?? document.body;
-      if (focused === document.body || this.#dialog.contains(focused)) closed();
-    });
-    document.body.append(this.#dialog);
+    this.#dialog = makeDialog("help", this.#title, closed);
   }
 
   open() {
     if (this.#dialog.open) return;
-    const title = element("h2", { id: "help-title", tabIndex: -1, autofocus: true }, words.writing.keys);
-    const close = element("button", { type: "button", onclick: () => this.#dialog.close() }, words.writing.close);
-    const body = element("div", {}, title, element("dl", {}, ...rows()), close);
-    this.#dialog.setAttribute("aria-labelledby", title.id);
-    this.#dialog.replaceChildren(body);
+    const close = element("button", { type: "button", className: "done", onclick: () => this.#dialog.close() }, words.page.close);
+    this.#dialog.replaceChildren(element("div", {}, this.#title, element("dl", {}, ...rows()), close));
     // Read from its beginning: else the focus, and so the view, would go to the button at its end.
     this.#dialog.showModal();
   }

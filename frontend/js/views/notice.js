@@ -1,37 +1,21 @@
-/** Says once that tokens arrive in clumps, and what helps. */
+/** Says once that tokens arrive in clumps, and what helps. Loaded when they do. */
 
 import { words } from "../words/index.js";
 import { element } from "./element.js";
 
-export class ClumpsNotice {
-  #root;
-  #chat;
-  #after;
-  #isSaid = false;
-
-  /**
-   * @param {HTMLElement} root empty and hidden
-   * @param {import("../chat.js").Chat} chat
-   * @param {import("./conversation.js").After} after
-   */
-  constructor(root, chat, after) {
-    this.#root = root;
-    this.#chat = chat;
-    this.#after = after;
-  }
-
-  draw() {
-    if (!this.#chat.pace.clumpy || this.#isSaid) return;
-    this.#isSaid = true;
-    const close = element("button", { type: "button", onclick: () => this.#dismiss() });
-    close.textContent = words.writing.dismiss;
-    this.#root.append(element("p", {}, words.reading.clumps), close);
-    this.#root.hidden = false;
-    this.#after.say(words.reading.clumps);
-  }
-
-  #dismiss() {
-    this.#root.hidden = true;
-    this.#after.left();
-  }
+/**
+ * @param {HTMLElement} root empty and hidden
+ * @param {import("./conversation.js").After} after
+ */
+export function tellOfClumps(root, { say, left }) {
+  const dismiss = () => {
+    root.hidden = true;
+    left();
+  };
+  root.append(
+    element("p", {}, words.reading.clumps),
+    element("button", { type: "button", onclick: dismiss }, words.writing.dismiss),
+  );
+  root.hidden = false;
+  say(words.reading.clumps);
 }

@@ -4,13 +4,13 @@ import { words } from "../words/index.js";
 import { element, update } from "./element.js";
 
 /**
- * @typedef {import("../chat.js").Chat} Chat
- * @typedef {import("../chat.js").Waiting} Waiting
+ * @typedef {import("../chats.js").Chats} Chats
+ * @typedef {import("../store.js").Waiting} Waiting
  */
 
 export class OutboxView {
   root = element("section", { className: "outbox", hidden: true });
-  #chat;
+  #chats;
   #after;
   #title = element("p");
   #list = element("ol");
@@ -19,18 +19,22 @@ export class OutboxView {
   #items = new Map();
 
   /**
-   * @param {Chat} chat
+   * @param {Chats} chats
    * @param {object} after
    * @param {() => void} after.withdrawn called when the reader has taken a message back
    * @param {() => void} after.sent called when the reader has sent one
    * @param {() => void} after.left called when what had the focus went away
    */
-  constructor(chat, after) {
-    this.#chat = chat;
+  constructor(chats, after) {
+    this.#chats = chats;
     this.#after = after;
     this.#release = element("button", { type: "button", onclick: () => this.#send() }, words.writing.sendNow);
     this.root.ariaLabel = words.writing.outbox;
     this.root.append(element("header", {}, this.#title, this.#release), this.#list);
+  }
+
+  get #chat() {
+    return this.#chats.shown;
   }
 
   draw() {

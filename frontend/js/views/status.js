@@ -3,6 +3,8 @@
  *
  * A screen reader takes a moment to hear of a change, and then reads what stands there: so each text stands for that
  * long before the next one. What was done is said once; of what the page waits for, only the newest is.
+ *
+ * Behind a modal dialog nothing is heard: the line goes into it, and back to its place when the dialog closes.
  */
 
 import { words } from "../words/index.js";
@@ -12,7 +14,8 @@ const STANDS_MS = 500;
 
 export class StatusView {
   #root;
-  #chat;
+  #home;
+  #chats;
   /** What there is to say of the state, and what of that was said last. */
   #news = "";
   #saidNews = "";
@@ -22,17 +25,20 @@ export class StatusView {
 
   /**
    * @param {HTMLElement} root a live region
-   * @param {import("../chat.js").Chat} chat
+   * @param {import("../chats.js").Chats} chats
    */
-  constructor(root, chat) {
+  constructor(root, chats) {
     this.#root = root;
-    this.#chat = chat;
+    this.#home = /** @type {Element} */ (root.parentElement);
+    document.addEventListener("close", () => this.#move(), { capture: true });
+    this.#chats = chats;
   }
 
   /** @param {string} others what other views have to say */
   draw(others) {
-    const last = this.#chat.state.messages.at(-1);
-    const answer = last?.role === "assistant" && last === this.#chat.followed ? words.announcement(last, this.#chat.connection) : "";
+    const { state, followed, connection } = this.#chats.shown;
+    const last = state.messages.at(-1);
+    const answer = last?.role === "assistant" && last === followed ? words.announcement(last, connection) : "";
     this.#news = [answer, others].filter(Boolean).join(" ");
     this.#sayNext();
   }
@@ -57,9 +63,15 @@ export class StatusView {
     this.#show(text);
   }
 
+  #move() {
+    const place = [...document.querySelectorAll("dialog:modal")].at(-1) ?? this.#home;
+    if (this.#root.parentElement !== place) place.append(this.#root);
+  }
+
   /** @param {string} text */
   #show(text) {
     this.#isStanding = true;
+    this.#move();
     // The same text twice is no change, which would not be heard.
     this.#root.textContent = "";
     requestAnimationFrame(() => {

@@ -5,36 +5,20 @@
  * soon as the reader begins to write. Until it is there, the text is shown as it is written.
  */
 
-import { backoff, pause } from "../retry.js";
+import { lazily, loadStyles } from "../lazy.js";
 import { words } from "../words/index.js";
 import { element } from "./element.js";
-
-/** When to try again to load what did not arrive, in ms. */
-const TIMES = { base: 500, cap: 15_000 };
 
 /** @typedef {typeof import("../markdown/index.js").createRenderer} CreateRenderer */
 
 /** @type {CreateRenderer | null} */
 let createRenderer = null;
-/** @type {Promise<void> | null} */
-let loading = null;
 
 /** Load the renderer, if that has not begun yet, until it is there. */
-export function loadRenderer() {
-  loading ??= load();
-  return loading;
-}
-
-async function load() {
-  for (let failures = 0; !createRenderer; failures += 1) {
-    try {
-      ({ createRenderer } = await import("../markdown/index.js"));
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      await pause(backoff(failures, TIMES));
-    }
-  }
-}
+export const loadRenderer = lazily(
+  () => Promise.all([import("../markdown/index.js"), loadStyles("markdown.css")]),
+  ([renderer]) => void ({ createRenderer } = renderer),
+);
 
 export class StreamedMarkdown {
   /** Made for the first text, so that without one the element is empty. @type {ReturnType<CreateRenderer> | null} */

@@ -12,8 +12,14 @@ export const direction = /** @type {string} */ ("rtl");
 
 export const page = {
   newChat: "محادثة جديدة",
+  search: "بحث",
   theme: "المظهر",
   keys: "المفاتيح",
+  conversations: "المحادثات",
+  noConversations: "ما تكتبه يُحفَظ في هذا المتصفّح، ويظهر في هذه القائمة.",
+  close: "إغلاق",
+  transfer: "استيراد وتصدير",
+  deleteAll: "حذف الكل",
   conversation: "المحادثة",
   messages: "الرسائل",
   welcome: "بمَ تفكّر؟",
@@ -29,6 +35,7 @@ export const page = {
   placeholder: "اكتب رسالة",
   think: "فكّر أوّلًا",
   attach: "إضافة ملفات نصية",
+  settings: "إعدادات هذه المحادثة",
   stop: "إيقاف",
   send: "إرسال",
 };
@@ -39,10 +46,16 @@ export const themes = {
   dark: "المظهر: داكن",
 };
 
+/** @type {Record<import("../store.js").StoreTrouble, string>} */
 export const storage = {
-  unreadable: "تعذّرت قراءة المحادثة المحفوظة.",
-  full: "لا مكان في المتصفّح لحفظ هذه المحادثة: قد تفقد إعادةُ التحميل أحدثَ جزء منها.",
+  unavailable: "لا يحفظ هذا المتصفّح شيئًا هنا، كما في نافذة خاصّة: تبقى المحادثات إلى أن تُغلق هذه الصفحة.",
+  newer: "تحفظ المحادثاتِ نسخةٌ أحدث من هذه الصفحة. أعد تحميل هذه الصفحة، فلا شيء يُحفظ قبل ذلك.",
+  full: "لم يبقَ مكان في المتصفّح: سيضيع الجديد مع إغلاق هذه الصفحة. صدّر بعض المحادثات واحذفها.",
+  almostFull: "يكاد لا يبقى في المتصفّح مكان للمحادثات. صدّر بعضها واحذفه.",
 };
+
+export const deletedElsewhere = "حُذفت المحادثة في علامة تبويب أخرى، ويمكن استعادتها هناك لبضع ثوانٍ.";
+export const missing = "هذه المحادثة ليست في هذا المتصفّح.";
 
 export const markdown = {
   copy: "نسخ",
@@ -55,6 +68,8 @@ export const markdown = {
   backToText: "العودة إلى النص",
 };
 
+export const offline = "تعذّر الوصول إلى الخادم. يمكنك هنا القراءة والبحث والكتابة، وما ترسله يُرسَل حالما يعود الاتصال.";
+
 export const reading = {
   you: "أنت",
   model: "Burble",
@@ -66,6 +81,9 @@ export const reading = {
   continue: "متابعة",
   retry: "إعادة المحاولة",
   edit: "تعديل الرسالة",
+  branches: "صيغ أخرى",
+  previousBranch: "الصيغة السابقة",
+  nextBranch: "الصيغة التالية",
   toEnd: "إلى النهاية",
   newText: "نص جديد",
   clumps:
@@ -73,17 +91,101 @@ export const reading = {
     "بالترويسة «X-Accel-Buffering: no»، أو في nginx بالإعداد «proxy_buffering off».",
 };
 
+export const actions = {
+  cancel: "إلغاء",
+  delete: "حذف",
+  rename: "إعادة التسمية",
+  undo: "تراجع",
+};
+
 export const writing = {
-  cancelEdit: "إلغاء",
-  close: "إغلاق",
   dismiss: "إخفاء",
   drop: "أفلِت ملفات نصية هنا لإضافتها إلى رسالتك",
-  editing: "تعدّل رسالتك الأخيرة: إرسالها يستبدل إجابتها.",
-  keys: "المفاتيح",
+  editing: "تعدّل رسالة: إرسالها يصنع صيغة أخرى منها.",
   outbox: "رسائل في الانتظار",
   sendNow: "أرسِل الآن",
   withdraw: "استرجاع",
   withdrawThis: (/** @type {string} */ beginning) => `استرجاع: ${beginning}`,
+};
+
+export const list = {
+  pinned: "المثبّتة",
+  today: "اليوم",
+  yesterday: "أمس",
+  week: "آخر سبعة أيام",
+  month: "آخر ثلاثين يومًا",
+  untitled: "بلا عنوان",
+  running: "تُكتب إجابة الآن",
+  more: (/** @type {string} */ title) => `المزيد: ${title}`,
+  title: "العنوان",
+  pin: "تثبيت",
+  unpin: "إلغاء التثبيت",
+  export: "تصدير",
+  renamed: (/** @type {string} */ title) => `أُعيدت التسمية: ${title}`,
+  pinnedThis: (/** @type {string} */ title) => `ثُبّتت: ${title}`,
+  unpinnedThis: (/** @type {string} */ title) => `أُلغي تثبيتها: ${title}`,
+  deleted: (/** @type {string} */ title) => `حُذفت: ${title}`,
+  restored: (/** @type {string} */ title) => `استُعيدت: ${title}`,
+  deleteAllTitle: "أتريد حذف كل المحادثات؟",
+};
+
+export const settings = {
+  note: "تسري ابتداءً من رسالتك التالية.",
+  changed: "إعدادات هذه المحادثة (معدَّلة)",
+  notLoaded: "تعذّر تحميل الإعدادات. حاول مجدّدًا عند عودة الاتصال.",
+  done: "تم",
+  reset: "العودة إلى الإعدادات الافتراضية",
+  isReset: "الإعدادات الافتراضية مستخدمة الآن.",
+  undone: "تم التراجع",
+
+  model: "النموذج",
+  serversChoice: (/** @type {string} */ model) => `اختيار الخادم (${model})`,
+  modelGone: (/** @type {string} */ model) => `النموذج «${model}» غير متاح الآن: يُسأل النموذج الذي يختاره الخادم.`,
+  system: "تعليمات النظام",
+  systemNote: "ما يُقال للنموذج قبل المحادثة، مثل من هو وكيف يجيب.",
+  systemTooLong: (/** @type {number} */ most) => `لم تُؤخذ: يجب أن تكون أقصر من ${characters(most)}.`,
+  temperature: "درجة الحرارة",
+  temperatureNote: "من 0، أي الكلمات الأرجح، إلى 2، أي الأكثر مفاجأة.",
+  temperatureWrong: "لم تُؤخذ: يجب أن تكون عددًا من 0 إلى 2، مثل 0.7.",
+  topP: "Top-p",
+  topPNote: "أكبر من 0 وحتى 1. تُختار الكلمات من أرجحها التي تبلغ معًا هذه الحصّة.",
+  topPWrong: "لم تُؤخذ: يجب أن تكون عددًا أكبر من 0 وحتى 1، مثل 0.9.",
+  maxTokens: "أقصى عدد للرموز",
+  maxTokensNote: "حيث تنتهي الإجابة على أبعد تقدير. الرمز كلمة قصيرة أو جزء من كلمة أطول.",
+  maxTokensWrong: "لم يُؤخذ: يجب أن يكون عددًا صحيحًا بدءًا من 1، مثل 500.",
+  modelsOwn: "كما في النموذج",
+  think: "فكّر أوّلًا",
+  thinkNote: "يفكّر النموذج قبل أن يجيب، وهذا يستغرق وقتًا أطول.",
+  notTaken: "لا يقبل هذا النموذج ذلك.",
+
+  preset: "الإعداد المحفوظ",
+  defaults: "الإعدادات الافتراضية",
+  none: "بلا إعداد محفوظ",
+  presets: "إعداداتك المحفوظة",
+  save: "حفظ هذه الإعدادات…",
+  saveName: "حفظ",
+  name: "الاسم",
+  nameMissing: "يجب أن يكون لها اسم.",
+  nameTaken: "هذا الاسم مستخدم.",
+  renameThis: (/** @type {string} */ name) => `إعادة تسمية: ${name}`,
+  replace: "استبدال",
+  replaceThis: (/** @type {string} */ name) => `استبدال بهذه الإعدادات: ${name}`,
+  removeThis: (/** @type {string} */ name) => `حذف: ${name}`,
+  used: (/** @type {string} */ name) => `تُستخدم «${name}» الآن.`,
+  saved: (/** @type {string} */ name) => `حُفظت «${name}».`,
+  replaced: (/** @type {string} */ name) => `صارت لـ«${name}» هذه الإعدادات.`,
+  removed: (/** @type {string} */ name) => `حُذفت «${name}».`,
+  notKept: "لم يتمكّن المتصفّح من حفظ هذا.",
+};
+
+export const searching = {
+  results: "النتائج",
+  more: "عرض المزيد",
+  loading: "ما زالت قراءة البقيّة جارية…",
+  count: (/** @type {number} */ count) => (count === 0 ? "لم يُعثر على شيء." : conversations(count)),
+  others: (/** @type {number} */ count, /** @type {boolean} */ inTitle) =>
+    inTitle ? `وفي ${messages(count)}` : `وفي غيرها: ${messages(count)}`,
+  day: (/** @type {Date} */ day) => day.toLocaleDateString(language, { dateStyle: "medium" }),
 };
 
 export const keys = {
@@ -92,11 +194,17 @@ export const keys = {
   edit: "تعديل الرسالة الأخيرة، عندما يكون حقل الكتابة فارغًا",
   stop: "إيقاف الإجابة، أو إغلاق ما هو مفتوح",
   newChat: "بدء محادثة جديدة",
+  search: "البحث في كل المحادثات، خارج حقل الكتابة",
   help: "عرض هذه المفاتيح، خارج حقل الكتابة",
 };
 
 const plurals = new Intl.PluralRules(language);
 const numbers = new Intl.NumberFormat(language);
+
+/** @param {number} number @param {number} count */
+export function branch(number, count) {
+  return `${numbers.format(number)} / ${numbers.format(count)}`;
+}
 
 /**
  * The number with its noun: Arabic says one and two by the noun alone.
@@ -110,12 +218,32 @@ function counted(count, forms) {
   return rule === "one" || rule === "two" ? noun : `${numbers.format(count)} ${noun}`;
 }
 
-const messages = (/** @type {number} */ count) =>
+export const messages = (/** @type {number} */ count) =>
   counted(count, { one: "رسالة واحدة", two: "رسالتان", few: "رسائل", other: "رسالة" });
+export const conversations = (/** @type {number} */ count) =>
+  counted(count, { one: "محادثة واحدة", two: "محادثتان", few: "محادثات", other: "محادثة" });
 const tokens = (/** @type {number} */ count) =>
   counted(count, { one: "رمز واحد", two: "رمزان", few: "رموز", many: "رمزًا", other: "رمز" });
 const characters = (/** @type {number} */ count) =>
   counted(count, { one: "حرف واحد", two: "حرفان", few: "أحرف", many: "حرفًا", other: "حرف" });
+
+const months = new Intl.DateTimeFormat(language, { month: "long", year: "numeric" });
+
+/** @param {number} time */
+export function month(time) {
+  return months.format(time);
+}
+
+/** @param {number} count */
+export function deleteAll(count) {
+  const messages = plurals.select(count) === "two" ? "رسائلهما" : "رسائلها";
+  return `${conversations(count)} بكل ${messages}، في هذا المتصفّح. لا يمكن التراجع عن هذا.`;
+}
+
+/** @param {number} count */
+export function deletedAll(count) {
+  return `حُذف: ${conversations(count)}`;
+}
 
 /** @param {boolean} running @param {boolean} touch @returns {string} */
 export function hint(running, touch) {
@@ -126,6 +254,18 @@ export function hint(running, touch) {
 /** @param {number} count @param {boolean} held */
 export function outbox(count, held) {
   return `${held ? "محتجَز" : "في الانتظار"}: ${messages(count)}`;
+}
+
+/** @param {number} over @param {number} most */
+export function tooLong(over, most) {
+  return `رسالتك أطول من اللازم، والزيادة ${characters(over)}: الحدّ الأقصى ${characters(most)}.`;
+}
+
+/** @param {number} count */
+export function leftOut(count) {
+  if (count === 1) return "لم تتّسع أوّل رسالة فلم تُرسل.";
+  if (count === 2) return "لم تتّسع أوّل رسالتين فلم تُرسلا.";
+  return `لم تتّسع أوّل ${messages(count)} فلم تُرسل.`;
 }
 
 /** @param {string[]} names */
@@ -162,6 +302,7 @@ const PROBLEMS = {
   malformed_body: "وصل الطلب إلى الخادم بصيغة غير صالحة.",
   model_error: "أخفق النموذج أثناء الإجابة.",
   model_unavailable: "النموذج غير متاح.",
+  prompt_too_long: "رسالتك أطول مما يقبله هذا الخادم. اختصرها، أو اختصر تعليمات النظام.",
   queue_full: "عدد المنتظرين كبير. حاول مجدّدًا بعد قليل.",
   shutdown: "توقّف الخادم قبل أن تكتمل الإجابة.",
   timeout: "طال صمت النموذج.",
@@ -177,12 +318,15 @@ const PROBLEMS = {
 const USUAL = {
   invalid_request: "The request is not valid.",
   model_error: "The model failed while it was answering.",
+  prompt_too_long: "The conversation is too long.",
 };
 
 /** @param {string} code @param {string} message */
 export function problem(code, message) {
   const known = PROBLEMS[code];
   if (known === undefined) return message;
+  // The server speaks of all messages together.
+  if (code === "prompt_too_long") return known;
   return (USUAL[code] ?? message) === message ? known : `${known}\n${message}`;
 }
 
@@ -192,7 +336,7 @@ export function waiting(answer, connection) {
   if (connection === "reconnecting") return "انقطع الاتصال. تجري إعادة الاتصال…";
   switch (answer.phase) {
     case "sending":
-      return answer.id === "" ? "يجري الإرسال…" : "في انتظار أول كلمة…";
+      return answer.generation === "" ? "يجري الإرسال…" : "في انتظار أول كلمة…";
     case "queued":
       return `في الانتظار، ترتيبك في الطابور: ${numbers.format(answer.position)}`;
     case "loading":
@@ -230,11 +374,12 @@ function duration(ms) {
  * @param {Answer} answer
  * @returns {[string, string][]}
  */
-export function figures({ figures: { firstTokenMs, writingMs, tokens: arrived, interrupted, usage }, thinkingMs }) {
+export function figures({ figures: { firstTokenMs, writingMs, tokens: arrived, interrupted, usage }, thinkingMs, model }) {
   const count = Math.max(arrived, usage?.completion ?? 0);
   const speed = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
   /** @type {[string, string][]} */
   const rows = [];
+  if (model !== null) rows.push(["النموذج", model]);
   if (firstTokenMs !== null) rows.push(["أوّل رمز بعد", time(firstTokenMs / 1000, "second", 2)]);
   if (interrupted) rows.push(["السرعة", "غير معروفة، فقد انقطع الاتصال"]);
   else if (writingMs > 0) rows.push(["السرعة", `${speed.format((1000 * (count - 1)) / writingMs)} رمز في الثانية`]);

@@ -16,8 +16,14 @@ export const direction = /** @type {string} */ ("ltr");
 /** What index.html says; see `data-words` there, which holds the English ones itself. */
 export const page = {
   newChat: "New chat",
+  search: "Search",
   theme: "Theme",
   keys: "Keys",
+  conversations: "Conversations",
+  noConversations: "What you write is kept in this browser, and listed here.",
+  close: "Close",
+  transfer: "Import and export",
+  deleteAll: "Delete all",
   conversation: "Conversation",
   messages: "Messages",
   welcome: "What is on your mind?",
@@ -33,6 +39,7 @@ export const page = {
   placeholder: "Write a message",
   think: "Think first",
   attach: "Add text files",
+  settings: "Settings for this conversation",
   stop: "Stop",
   send: "Send",
 };
@@ -44,11 +51,22 @@ export const themes = {
   dark: "Theme: dark",
 };
 
-/** Why the conversation is not kept for a reload. */
+/** Why conversations are not kept, or soon will not be. @type {Record<import("../store.js").StoreTrouble, string>} */
 export const storage = {
-  unreadable: "The saved conversation could not be read.",
-  full: "The browser has no room to save this conversation: a reload would lose its newest part.",
+  unavailable: "This browser keeps nothing here, as in a private window: conversations last until this page is closed.",
+  newer: "A newer version of this page keeps the conversations. Load this page again; until then, nothing is kept.",
+  full: "The browser has no room left: what is new will be lost with this page. Export and delete some conversations.",
+  almostFull: "The browser has almost no room left for conversations. Export and delete some.",
 };
+
+/** What a copy of the page says of itself, which is shown while the server cannot be reached. */
+export const offline = /** @type {string} */ (
+  "The server cannot be reached. You can read, search and write here; what you send goes as soon as it is back."
+);
+
+/** What is said when the shown conversation is not there, or not any more. */
+export const deletedElsewhere = /** @type {string} */ ("The conversation was deleted in another tab, where it can still be brought back for some seconds.");
+export const missing = /** @type {string} */ ("This conversation is not in this browser.");
 
 /** What stands in and around the messages. */
 export const reading = {
@@ -62,6 +80,9 @@ export const reading = {
   continue: "Continue",
   retry: "Retry",
   edit: "Edit message",
+  branches: "Other versions",
+  previousBranch: "Previous version",
+  nextBranch: "Next version",
   toEnd: "To the end",
   newText: "New text",
   clumps:
@@ -69,18 +90,153 @@ export const reading = {
     "can let it through with the header “X-Accel-Buffering: no”, or in nginx with “proxy_buffering off”.",
 };
 
+/**
+ * Which of several versions of a message is shown.
+ *
+ * @param {number} number from 1
+ * @param {number} count
+ */
+export function branch(number, count) {
+  return `${number} / ${count}`;
+}
+
+/** What buttons of several parts of the page do. */
+export const actions = {
+  cancel: "Cancel",
+  delete: "Delete",
+  rename: "Rename",
+  undo: "Undo",
+};
+
 /** The names of the composer's parts, and what is around it. */
 export const writing = {
-  cancelEdit: "Cancel",
-  close: "Close",
   dismiss: "Dismiss",
   drop: "Drop text files to add them to your message",
-  editing: "Editing your last message: sending replaces its answer.",
-  keys: "Keys",
+  editing: "Editing a message: sending it makes another version of it.",
   outbox: "Waiting messages",
   sendNow: "Send now",
   withdraw: "Take back",
   withdrawThis: (/** @type {string} */ beginning) => `Take back: ${beginning}`,
+};
+
+/** The list of conversations, and what can be done with one of them. */
+export const list = {
+  pinned: "Pinned",
+  today: "Today",
+  yesterday: "Yesterday",
+  week: "Last 7 days",
+  month: "Last 30 days",
+  untitled: "Untitled",
+  running: "An answer is being written",
+  more: (/** @type {string} */ title) => `More: ${title}`,
+  title: "Title",
+  pin: "Pin",
+  unpin: "Unpin",
+  export: "Export",
+  renamed: (/** @type {string} */ title) => `Renamed: ${title}`,
+  pinnedThis: (/** @type {string} */ title) => `Pinned: ${title}`,
+  unpinnedThis: (/** @type {string} */ title) => `Unpinned: ${title}`,
+  deleted: (/** @type {string} */ title) => `Deleted: ${title}`,
+  restored: (/** @type {string} */ title) => `Brought back: ${title}`,
+  deleteAllTitle: "Delete all conversations?",
+};
+
+const months = new Intl.DateTimeFormat("en", { month: "long", year: "numeric" });
+
+/**
+ * A month of a year: "October 2026".
+ *
+ * @param {number} time within it, ms since the epoch
+ */
+export function month(time) {
+  return months.format(time);
+}
+
+/** @param {number} count @returns {string} */
+export function conversations(count) {
+  return count === 1 ? "1 conversation" : `${count.toLocaleString("en")} conversations`;
+}
+
+/** @param {number} count @returns {string} */
+export function messages(count) {
+  return count === 1 ? "1 message" : `${count.toLocaleString("en")} messages`;
+}
+
+/**
+ * What goes when all conversations are deleted.
+ *
+ * @param {number} count of them
+ */
+export function deleteAll(count) {
+  const whose = count === 1 ? "its" : "their";
+  return `${conversations(count)} with all ${whose} messages, in this browser. This cannot be undone.`;
+}
+
+/** @param {number} count of the conversations that were deleted */
+export function deletedAll(count) {
+  return `Deleted: ${conversations(count)}`;
+}
+
+/** The settings of a conversation. */
+export const settings = {
+  note: "They hold from your next message on.",
+  changed: "Settings for this conversation (changed)",
+  notLoaded: "The settings could not be loaded. Try again when the connection is back.",
+  done: "Done",
+  reset: "Back to the defaults",
+  isReset: "The defaults are used now.",
+  undone: "Undone",
+
+  model: "Model",
+  serversChoice: (/** @type {string} */ model) => `The server's choice (${model})`,
+  modelGone: (/** @type {string} */ model) => `“${model}” is not served now: the server's choice is asked.`,
+  system: "System prompt",
+  systemNote: "What the model is told before the conversation, such as who it is and how it answers.",
+  systemTooLong: (/** @type {number} */ most) => `Not taken: it has to be shorter than ${characters(most)}.`,
+  temperature: "Temperature",
+  temperatureNote: "From 0, the likeliest words, to 2, the most surprising ones.",
+  temperatureWrong: "Not taken: it has to be a number from 0 to 2, such as 0.7.",
+  topP: "Top-p",
+  topPNote: "Above 0, up to 1. Words are chosen from the likeliest ones that have this share together.",
+  topPWrong: "Not taken: it has to be a number above 0, up to 1, such as 0.9.",
+  maxTokens: "Max tokens",
+  maxTokensNote: "Where an answer ends at the latest. A token is a short word, or a piece of a longer one.",
+  maxTokensWrong: "Not taken: it has to be a whole number from 1 on, such as 500.",
+  modelsOwn: "Model's own",
+  think: "Think first",
+  thinkNote: "The model thinks before it answers, which takes longer.",
+  notTaken: "This model does not take it.",
+
+  preset: "Preset",
+  defaults: "Defaults",
+  none: "No preset",
+  presets: "Your presets",
+  save: "Save as preset…",
+  saveName: "Save",
+  name: "Name of the preset",
+  nameMissing: "It has to have a name.",
+  nameTaken: "Another preset has this name.",
+  renameThis: (/** @type {string} */ name) => `Rename: ${name}`,
+  replace: "Replace",
+  replaceThis: (/** @type {string} */ name) => `Replace by these settings: ${name}`,
+  removeThis: (/** @type {string} */ name) => `Delete: ${name}`,
+  used: (/** @type {string} */ name) => `“${name}” is used now.`,
+  saved: (/** @type {string} */ name) => `“${name}” is saved.`,
+  replaced: (/** @type {string} */ name) => `“${name}” has these settings now.`,
+  removed: (/** @type {string} */ name) => `“${name}” is deleted.`,
+  notKept: "The browser could not keep this.",
+};
+
+/** The search, and what it finds. */
+export const searching = {
+  results: "Results",
+  more: "Show more",
+  loading: "Still reading the others…",
+  count: (/** @type {number} */ count) => (count === 0 ? "Nothing was found." : conversations(count)),
+  /** @param {number} count of messages beside the one that is shown, or where only the title is, of all */
+  others: (/** @type {number} */ count, /** @type {boolean} */ inTitle) =>
+    `and in ${inTitle ? messages(count) : messages(count).replace(" ", " more ")}`,
+  day: (/** @type {Date} */ day) => day.toLocaleDateString("en", { dateStyle: "medium" }),
 };
 
 /** What the keys do. */
@@ -90,6 +246,7 @@ export const keys = {
   edit: "Edit the last message, when the composer is empty",
   stop: "Stop the answer, or close what is open",
   newChat: "Begin a new chat",
+  search: "Search all conversations, when no text is being written",
   help: "Show these keys, when no text is being written",
 };
 
@@ -110,8 +267,33 @@ export function hint(running, touch) {
  * @param {boolean} held whether they wait for the reader, not for the end of an answer
  */
 export function outbox(count, held) {
-  const messages = count === 1 ? "1 message" : `${count} messages`;
-  return held ? `Held back: ${messages}` : `Waiting: ${messages}`;
+  return `${held ? "Held back" : "Waiting"}: ${messages(count)}`;
+}
+
+/** @param {number} count */
+function characters(count) {
+  return count === 1 ? "1 character" : `${count.toLocaleString("en")} characters`;
+}
+
+/**
+ * Why a message was not sent.
+ *
+ * @param {number} over how many characters it has too many
+ * @param {number} most how many it may have
+ */
+export function tooLong(over, most) {
+  return `Your message is too long by ${characters(over)}: it may have at most ${characters(most)}.`;
+}
+
+/**
+ * What was not sent of a conversation.
+ *
+ * @param {number} count of its messages, at least 1
+ */
+export function leftOut(count) {
+  return count === 1
+    ? "The first message did not fit and was not sent."
+    : `The first ${count.toLocaleString("en")} messages did not fit and were not sent.`;
 }
 
 /** @param {string[]} names of the files that are in the message now */
@@ -127,7 +309,6 @@ export function filesAdded(names) {
  * @param {{file: number, message: number}} limits in characters
  */
 export function fileRefused(name, reason, limits) {
-  const characters = (/** @type {number} */ count) => `${count.toLocaleString("en")} characters`;
   const reasons = {
     empty: "is empty.",
     tooLarge: `is too long: a file may have at most ${characters(limits.file)}.`,
@@ -141,10 +322,12 @@ export function fileRefused(name, reason, limits) {
 /**
  * What the server says of an error. Its own words are English; another language has its own for what can be known.
  *
- * @param {string} _code
+ * @param {string} code
  * @param {string} message
  */
-export function problem(_code, message) {
+export function problem(code, message) {
+  // The server speaks of all messages together; here it is the last one, for the others are left out.
+  if (code === "prompt_too_long") return "Your message is too long for this server. Shorten it, or the system prompt.";
   return message;
 }
 
@@ -163,7 +346,7 @@ export function waiting(answer, connection) {
   if (connection === "reconnecting") return "Connection lost. Reconnecting…";
   switch (answer.phase) {
     case "sending":
-      return answer.id === "" ? "Sending…" : "Waiting for the first word…";
+      return answer.generation === "" ? "Sending…" : "Waiting for the first word…";
     case "queued":
       return `Waiting in line, ${answer.position}${SUFFIXES[ordinals.select(answer.position)]}`;
     case "loading":
@@ -197,12 +380,13 @@ function duration(ms) {
  * @param {Answer} answer
  * @returns {[string, string][]}
  */
-export function figures({ figures: { firstTokenMs, writingMs, tokens, interrupted, usage }, thinkingMs }) {
+export function figures({ figures: { firstTokenMs, writingMs, tokens, interrupted, usage }, thinkingMs, model }) {
   /** @param {number} value @param {number} digits */
   const number = (value, digits) => value.toLocaleString("en", { maximumFractionDigits: digits });
   const count = Math.max(tokens, usage?.completion ?? 0);
   /** @type {[string, string][]} */
   const rows = [];
+  if (model !== null) rows.push(["Model", model]);
   if (firstTokenMs !== null) rows.push(["First token after", `${number(firstTokenMs / 1000, 2)} s`]);
   if (interrupted) rows.push(["Speed", "not known, the connection was interrupted"]);
   else if (writingMs > 0) rows.push(["Speed", `${number((1000 * (count - 1)) / writingMs, 1)} tokens/s`]);
