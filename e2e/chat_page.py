@@ -7,8 +7,11 @@ the page's policy forbids.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+
+from e2e.stack import MODEL
 
 TIMEOUT_MS = 30_000
 expect.set_options(timeout=TIMEOUT_MS)
@@ -34,6 +37,16 @@ READ = """(root) => {
     return text.replace(/\\s+/g, " ").trim();
 }"""
 
+# The records of an object store, as they are kept.
+RECORDS = """(store) => new Promise((resolve, reject) => {
+    const opening = indexedDB.open("burble /");
+    opening.onerror = reject;
+    opening.onsuccess = () => {
+        const reading = opening.result.transaction(store).objectStore(store).getAll();
+        reading.onsuccess = () => { opening.result.close(); resolve(reading.result); };
+    };
+})"""
+
 
 def as_read(text: str) -> str:
     """Return the text with each run of white space as one space, and none around it."""
@@ -55,8 +68,10 @@ class ChatPage:
         self.think = page.get_by_role("checkbox", name="Think first")
         self.send_button = page.get_by_role("button", name="Send", exact=True)
         self.stop_button = page.get_by_role("button", name="Stop", exact=True)
+        self.trouble = page.locator("#trouble")
+        self.branches = self.log.get_by_role("group", name="Other versions")
         self.to_end = page.locator("#to-end")
-        self.scroller = page.get_by_label("Conversation")
+        self.scroller = page.get_by_label("Conversation", exact=True)
         self.status = page.get_by_role("status")
         self.questions = page.locator(".message.user p")
         self.answers = page.locator(".message.answer")
@@ -69,7 +84,9 @@ class ChatPage:
         self.help = page.get_by_role("dialog", name="Keys")
 
     def open(self) -> ChatPage:
+        """Open the page; return when it has all that it would load once somebody writes."""
         self.page.goto(self.url)
+        self.page.evaluate("(url) => import(url)", self.url + "js/views/conversation.js")
         return self
 
     def reload(self) -> None:
@@ -82,10 +99,37 @@ class ChatPage:
         self.composer.press("Enter")
         expect(self.questions).to_have_count(count + 1)
 
+    def new_chat(self) -> None:
+        """Begin another conversation; return when it is shown."""
+        self.button("New chat").click()
+        expect(self.questions).to_have_count(0)
+
+    @property
+    def address(self) -> str:
+        """What the address says of the conversation that is shown: `#/c/<id>`."""
+        return "#" + self.page.url.partition("#")[2]
+
+    def go(self, address: str) -> None:
+        """Follow a link to a conversation."""
+        self.page.evaluate("(address) => { location.hash = address; }", address)
+
     def stop(self) -> None:
         """Press Stop; return when the page says that it has stopped."""
         self.stop_button.click()
         self.wait_note("Stopped")
+
+    def serve_models(self, *models: dict[str, Any]) -> None:
+        """Let the page hear of these models, each as far as it differs from the scripted one."""
+        usual = {
+            "id": MODEL,
+            "takes": ["temperature", "top_p", "max_tokens"],
+            "thinking": True,
+            "system": True,
+            "max_prompt_chars": 100_000,
+            "context_tokens": None,
+        }
+        listed = {"models": [usual | model for model in models]}
+        self.page.route("**/models", lambda route: route.fulfill(json=listed))
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name)
@@ -148,3 +192,9 @@ class ChatPage:
         # The browser reports every status from 400 on and every lost connection; tests cause those on purpose.
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
             self.faults.append(message.text)
+
+
+def records(chat: ChatPage, store: str) -> list[dict[str, Any]]:
+    """Return what the browser keeps in an object store."""
+    kept: list[dict[str, Any]] = chat.page.evaluate(RECORDS, store)
+    return kept

@@ -13,6 +13,7 @@ word by word. The steps:
     ["fail", text]           raise RuntimeError
     ["tell", text]           raise ModelError, whose text the user sees
     ["yield", value]         yield it as it is, whatever it is
+    ["asked"]                yield as JSON, in one line of code, how it was asked
     ["block", seconds]       block the event loop itself
 
 Each generation writes "start NAME" and, in its `finally`, "end NAME" to the file `journal` in the folder that
@@ -59,8 +60,22 @@ class ScriptedModel:
             raise OSError("the weights are not there")
 
     async def generate(
-        self, messages: list[Message], *, thinking: bool = False
+        self,
+        messages: list[Message],
+        *,
+        thinking: bool = False,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
     ) -> AsyncIterator[Any]:
+        asked = {
+            "messages": len(messages),
+            "system": messages[0]["content"] if messages[0]["role"] == "system" else None,
+            "thinking": thinking,
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_tokens,
+        }
         prompt = messages[-1]["content"]
         try:
             script = json.loads(prompt)
@@ -70,6 +85,8 @@ class ScriptedModel:
         self._note(f"start {name}")
         try:
             for action, *arguments in script["steps"]:
+                if action == "asked":
+                    yield f"`{json.dumps(asked)}`"
                 async for item in self._perform(name, action, *arguments):
                     yield item
         finally:

@@ -18,6 +18,7 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).parent.parent
+MODEL = "e2e.scripted_model:ScriptedModel"
 
 # One for all, for it reads the certificates, which takes longer than most requests. Each has a connection of its own.
 http_client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30)
@@ -49,9 +50,7 @@ class Stack:
     project, or of a copy of it. `script` is the folder of the scripted model (`e2e/scripted_model.py`).
     """
 
-    def __init__(
-        self, *, model: str = "e2e.scripted_model:ScriptedModel", root: Path = ROOT, **settings: Any
-    ) -> None:
+    def __init__(self, *, model: str = MODEL, root: Path = ROOT, **settings: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="burble-test-"))
         self.script = self.folder / "script"
         self.script.mkdir()

@@ -34,6 +34,7 @@ def chat(request: pytest.FixtureRequest, browser: Browser, stack: Stack) -> Iter
     marker = request.node.get_closest_marker("browser_context_args")
     wishes = marker.kwargs if marker else {}
     context = browser.new_context(
+        service_workers="block",
         bypass_csp=True,
         color_scheme=scheme,
         viewport={"width": int(width), "height": 800},
@@ -174,6 +175,18 @@ def walk(chat: ChatPage) -> list[str]:
     raise AssertionError(f"Tab does not come back to {first[0]}: {names}")
 
 
+def test_branches_and_an_address_of_nothing(chat: ChatPage) -> None:
+    chat.send("one")
+    chat.wait_answer("one ")
+    chat.button("Retry").click()
+    expect(chat.branches).to_be_visible()
+    chat.wait_finished()
+    assert violations(chat) == []
+    chat.go("#/c/nothing")
+    expect(chat.trouble).to_be_visible()
+    assert violations(chat) == []
+
+
 def test_every_button_is_reached_by_the_tab_key_and_shows_it(
     chat: ChatPage, stack: Stack, name: str
 ) -> None:
@@ -220,6 +233,7 @@ def test_the_focus_is_never_lost(chat: ChatPage, stack: Stack, name: str) -> Non
     expect(chat.composer).to_be_focused()
     chat.wait_finished()
     press("Keys")
+    expect(chat.help).to_be_visible()
     chat.page.keyboard.press("Escape")
     assert is_somewhere()
     chat.send(script(f"{name}-2", ["say", "Well "], ["wait", "never"]))
@@ -234,3 +248,37 @@ def test_the_focus_is_never_lost(chat: ChatPage, stack: Stack, name: str) -> Non
     assert is_somewhere()
     press("New chat")
     assert is_somewhere()
+
+
+def test_the_settings(chat: ChatPage, name: str) -> None:
+    chat.page.locator("#settings").click()
+    dialog = chat.page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert violations(chat) == []
+    dialog.get_by_role("textbox", name="Temperature").fill("hot")
+    chat.page.keyboard.press("Tab")
+    expect(dialog.get_by_text("Not taken")).to_be_visible()
+    dialog.get_by_role("button", name="Save as preset…").click()
+    chat.page.keyboard.press("Enter")
+    expect(dialog.get_by_text("It has to have a name.")).to_be_visible()
+    assert violations(chat) == []
+    chat.page.keyboard.type("Cold")
+    chat.page.keyboard.press("Enter")
+    expect(dialog.get_by_role("button", name="Undo")).to_be_visible()
+    dialog.get_by_text("Your presets").click()
+    assert violations(chat) == []
+    chat.serve_models({"id": "one", "takes": [], "system": False}, {"id": "two"})
+    chat.reload()
+    chat.page.evaluate(AXE)
+    chat.page.locator("#settings").click()
+    expect(dialog.get_by_role("combobox", name="Model")).to_be_visible()
+    assert violations(chat) == []
+
+
+def test_messages_that_did_not_fit(chat: ChatPage, name: str) -> None:
+    chat.serve_models({"max_prompt_chars": 20})
+    for text in ("a first question", "a second one"):
+        chat.send(text)
+        chat.wait_finished()
+    expect(chat.page.get_by_text("The first 2 messages did not fit")).to_be_visible()
+    assert violations(chat) == []

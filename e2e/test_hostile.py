@@ -33,7 +33,7 @@ def pieces(action: str, text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("without_policy", [False, True])
 def test_hostile_text_is_only_text(browser: Browser, stack: Stack, without_policy: bool) -> None:
-    context = browser.new_context(bypass_csp=without_policy)
+    context = browser.new_context(service_workers="block", bypass_csp=without_policy)
     page = context.new_page()
     windows: list[Page] = []
     foreign: list[str] = []

@@ -32,7 +32,7 @@ def open_as(browser: Browser, stack: Stack) -> Iterator[OpenAs]:
     chats: list[ChatPage] = []
 
     def open_tab(**wishes: Any) -> ChatPage:
-        page = browser.new_context(**wishes).new_page()
+        page = browser.new_context(service_workers="block", **wishes).new_page()
         chats.append(ChatPage(page, stack.url + "/"))
         return chats[-1].open()
 

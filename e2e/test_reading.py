@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserType, Locator, Page, Route, expect
 
-from e2e.chat_page import ChatPage
+from e2e.chat_page import ChatPage, records
 from e2e.relay import Relay, shut
 from e2e.scripted_model import script
 from e2e.stack import Stack, wait_for
@@ -496,7 +496,7 @@ def test_what_is_open_under_an_answer_stays_open_when_another_follows(chat: Chat
     chat.send("and then")
     chat.wait_answer("and then ")
     chat.wait_finished()
-    expect(chat.answers.first.get_by_role("button", name="Retry")).to_be_hidden()
+    expect(chat.answers.first.get_by_role("button", name="Continue")).to_be_hidden()
     expect(figures).to_be_visible()
 
 
@@ -704,7 +704,7 @@ def test_copying_works_on_plain_http_in_a_local_network(
 def test_copying_that_is_not_possible_says_so_and_selects_the_text(
     browser: Browser, open_chat: OpenChat, stack: Stack
 ) -> None:
-    context = browser.new_context()
+    context = browser.new_context(service_workers="block")
     context.add_init_script(
         "delete Navigator.prototype.clipboard; Document.prototype.execCommand = () => false;"
     )
@@ -856,8 +856,7 @@ def test_an_error_is_an_alert_also_where_nothing_was_drawn_before_it(chat: ChatP
     )
     chat.composer.fill(script("soon", ["say", "Half "], ["tell", "The oven is cold."]))
     chat.composer.press("Enter")
-    kept = "Object.values(sessionStorage).join()"
-    wait_for(lambda: "model_error" in chat.page.evaluate(kept), "the error")
+    wait_for(lambda: "model_error" in str(records(chat, "messages")), "the error")
     assert chat.answers.count() == 0
     chat.page.evaluate("drawAgain()")
     expect(chat.error).to_contain_text("The oven is cold.")

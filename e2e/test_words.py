@@ -18,13 +18,14 @@ NAMES = "Burble|Markdown|Enter|Shift|Ctrl|Esc|[KU]"
 
 # Every text and every name that is shown or spoken, but for what a model, a reader or the server wrote.
 LATIN = """(names) => {
-    const FOREIGN = "noscript, .answer-text, .thinking-text, .user > p, .note.error p, small";
+    const FOREIGN = "noscript, .answer-text, .thinking-text, .user > p, .note.error p, small, #list li";
     const said = [];
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let node = walk.nextNode(); node; node = walk.nextNode()) {
         if (!node.parentElement.closest(FOREIGN)) said.push(node.data);
     }
     for (const element of document.querySelectorAll("[aria-label], [title], [placeholder]")) {
+        if (element.closest("#list li")) continue;
         for (const name of ["aria-label", "title", "placeholder"]) said.push(element.getAttribute(name) ?? "");
     }
     return said.filter((text) => /[a-z]/i.test(text.replaceAll(new RegExp(names, "g"), "")));
@@ -39,7 +40,9 @@ def english(page: Page) -> list[str]:
 
 @pytest.fixture
 def arabic(browser: Browser, stack: Stack) -> Iterator[ChatPage]:
-    context = browser.new_context(locale="ar-EG", viewport={"width": 1280, "height": 800})
+    context = browser.new_context(
+        service_workers="block", locale="ar-EG", viewport={"width": 1280, "height": 800}
+    )
     chat = ChatPage(context.new_page(), stack.url + "/")
     chat.composer = chat.page.get_by_role("textbox", name="رسالتك")
     chat.open()
@@ -51,7 +54,7 @@ def arabic(browser: Browser, stack: Stack) -> Iterator[ChatPage]:
 
 def test_english_is_spoken_to_all_others(browser: Browser, stack: Stack) -> None:
     for locale, language in [("en-GB", "en"), ("fi", "en"), ("ar", "ar")]:
-        context = browser.new_context(locale=locale)
+        context = browser.new_context(service_workers="block", locale=locale)
         page = context.new_page()
         page.goto(stack.url + "/")
         expect(page.locator("html")).to_have_attribute("lang", language)
@@ -62,7 +65,7 @@ def test_english_is_spoken_to_all_others(browser: Browser, stack: Stack) -> None
 def test_a_language_that_does_not_arrive_is_english(
     happens: str, browser: Browser, stack: Stack
 ) -> None:
-    context = browser.new_context(locale="ar")
+    context = browser.new_context(service_workers="block", locale="ar")
     chat = ChatPage(context.new_page(), stack.url + "/")
     chat.page.route(
         "**/js/words/ar.js", lambda route: route.abort() if happens == "an error" else None
