@@ -26,12 +26,12 @@ dev:
         --filter python --ignore-paths backend/tests --sigint-timeout 60 \
         'gunicorn -c gunicorn_conf.py' backend gunicorn_conf.py
 
-# A process for each core, up to four, each with stacks and a browser of its own.
+# In three processes, each with stacks and a browser of its own: what waits leaves two cores to the others.
 
 # Run every test (arguments go to pytest)
 test *args:
     {{ run }} python -m e2e.browser
-    {{ run }} pytest --numprocesses=auto --maxprocesses=4 --dist=load "$@"
+    {{ run }} pytest --numprocesses=3 --dist=load "$@"
 
 # Kill and reload again and again (arguments go to pytest)
 soak *args:
