@@ -26,16 +26,17 @@ dev:
         --filter python --ignore-paths backend/tests --sigint-timeout 60 \
         'gunicorn -c gunicorn_conf.py' backend gunicorn_conf.py
 
-# In three processes, each with stacks and a browser of its own: what waits leaves two cores to the others.
+# In a process for each core, up to four, each with stacks and a browser of its own.
 
-# Run every test (arguments go to pytest)
+# Run every test but those that take long (arguments go to pytest)
 test *args:
     {{ run }} python -m e2e.browser
-    {{ run }} pytest --numprocesses=3 --dist=load "$@"
+    {{ run }} pytest -m "not long" --numprocesses=auto --maxprocesses=4 --dist=load "$@"
 
-# Kill and reload again and again (arguments go to pytest)
-soak *args:
-    KILLS=50 {{ run }} pytest e2e/test_life_cycle.py --timeout=1200 "$@"
+# Run the tests that take long: what is killed, reloaded, attacked and cut off again and again
+test-long *args:
+    {{ run }} python -m e2e.browser
+    {{ run }} pytest -m long --numprocesses=auto --maxprocesses=4 --dist=load "$@"
 
 # Run the tests of the whole stack in a browser (arguments go to pytest)
 e2e *args:

@@ -491,6 +491,8 @@ def test_a_draft_for_a_new_conversation_is_its_tabs_own_and_outlives_it(
     first, second = open_chat(stack.url), open_chat(stack.url)
     first.composer.fill("from one")
     second.composer.fill("from the other")
+    for chat in (first, second):  # which have heard of it
+        expect(chat.page.locator("#composer")).not_to_have_class(re.compile("empty"))
     first.reload()
     expect(first.composer).to_have_value("from one")
     second.reload()
@@ -670,6 +672,7 @@ def three(
     return chat, addresses, wholes
 
 
+@pytest.mark.long
 def test_fifty_reloads_with_three_answers_running_lose_and_double_nothing(
     chat: ChatPage, stack: Stack
 ) -> None:
@@ -706,6 +709,7 @@ def test_fifty_reloads_with_three_answers_running_lose_and_double_nothing(
     assert [stack.journal().count(f"start {name}") for name in names] == [1, 1, 1]
 
 
+@pytest.mark.long
 def test_after_the_kill_of_the_page_every_answer_goes_on(
     request: pytest.FixtureRequest,
     three: tuple[ChatPage, list[str], list[str]],
@@ -728,6 +732,7 @@ def test_after_the_kill_of_the_page_every_answer_goes_on(
     ]
 
 
+@pytest.mark.long
 def test_what_is_sent_as_the_page_goes_away_is_sent_or_still_written(chat: ChatPage) -> None:
     for index in range(10):
         chat.new_chat() if index else None

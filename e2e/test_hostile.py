@@ -12,6 +12,8 @@ from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
 from e2e.stack import Stack
 
+pytestmark = pytest.mark.long
+
 VECTORS = json.loads(
     (Path(__file__).parent.parent / "frontend" / "tests" / "hostile_markdown.json").read_text()
 )

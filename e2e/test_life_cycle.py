@@ -20,7 +20,9 @@ import pytest
 
 from e2e.stack import ROOT, Stack, http_client, wait_for
 
-KILLS = int(os.environ.get("KILLS", "8"))  # `just soak` has more of them
+pytestmark = pytest.mark.long
+
+KILLS = 20
 STACKS = 4  # at once, where a test has more than one
 
 

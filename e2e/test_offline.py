@@ -17,7 +17,7 @@ from e2e.gateway import Gateway
 from e2e.stack import ROOT, Stack, http_client, wait_for
 from e2e.test_access import AXE, violations
 
-pytestmark = pytest.mark.browser_context_args(service_workers="allow")
+pytestmark = [pytest.mark.long, pytest.mark.browser_context_args(service_workers="allow")]
 
 OFFLINE = re.compile(r"/offline/[0-9a-f]{40}/(#.*)?$")
 NOTICE = "The server cannot be reached"
