@@ -279,11 +279,6 @@ export class Chat {
     if (!this.#isBegun) this.keepDraft(true);
   }
 
-  /** @param {string} title */
-  rename(title) {
-    this.#update((conversation) => (conversation.title = title));
-  }
-
   /** @param {string} draft */
   setDraft(draft) {
     this.state.draft = draft;
@@ -346,7 +341,7 @@ export class Chat {
   /** @returns {Draft} */
   get #draft() {
     const { draft: text, editing, settings } = this.state;
-    const isDefault = JSON.stringify(settings) === JSON.stringify(defaultSettings());
+    const isDefault = sameSettings(settings, defaultSettings());
     const conversation = this.#isBegun ? this.#record.id : this.#around.newKey;
     return { conversation, text, editing, settings: this.#isBegun || isDefault ? null : settings };
   }

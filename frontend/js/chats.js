@@ -83,9 +83,7 @@ export class Chats {
 
   /** Those that were not deleted, what was asked in last comes first. Another array after each change. */
   get list() {
-    this.#list ??= [...this.#conversations.values()]
-      .filter(({ deletedAt }) => deletedAt === null)
-      .sort((a, b) => b.updatedAt - a.updatedAt);
+    this.#list ??= listed(this.#conversations.values());
     return this.#list;
   }
 
@@ -93,7 +91,7 @@ export class Chats {
   async conversations() {
     const kept = await this.store.conversations();
     const all = new Map([...this.list, ...kept].map((conversation) => [conversation.id, conversation]));
-    return [...all.values()].filter(({ deletedAt }) => deletedAt === null).sort((a, b) => b.updatedAt - a.updatedAt);
+    return listed(all.values());
   }
 
   /**
@@ -427,6 +425,15 @@ export class Chats {
   #isDeleted(id) {
     return (this.#conversations.get(id)?.deletedAt ?? null) !== null;
   }
+}
+
+/**
+ * Those that were not deleted, what was asked in last comes first.
+ *
+ * @param {Iterable<Conversation>} conversations
+ */
+function listed(conversations) {
+  return [...conversations].filter(({ deletedAt }) => deletedAt === null).sort((a, b) => b.updatedAt - a.updatedAt);
 }
 
 /**
