@@ -10,9 +10,12 @@ sys.modules.pop("backend.settings", None)
 import backend  # noqa: E402
 from backend import reloading  # noqa: E402
 from backend.runtime import private_folder, remove_folder  # noqa: E402
-from backend.settings import Settings, misspelt_variables  # noqa: E402
+from backend.settings import misspelt_variables, read_settings  # noqa: E402
 
-settings = Settings()
+try:
+    settings = read_settings()
+except ValueError as error:
+    raise SystemExit(f"Burble cannot start:\n{error}") from None
 
 wsgi_app = "backend.app:create_app()"
 bind = settings.bind
@@ -25,8 +28,9 @@ loglevel = settings.log_level
 worker_class = "backend.worker.Worker"
 keepalive = 30
 
-dirty_apps = ["backend.engine.chat_app:ChatApp"]
-dirty_workers = settings.dirty_workers
+# An app for each model, and to each app workers of its own (`backend/reloading.py`, `next_app`).
+dirty_apps = reloading.dirty_apps(settings)
+dirty_workers = sum(model.workers for model in settings.models)
 # The engine has its own watchdog for each generation (`dirty_timeout`). gunicorn's kills the whole worker when its main
 # thread is silent, so it has to be the slower of the two.
 dirty_timeout = max(60, int(settings.dirty_timeout) + 30)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
+
+# The settings with which this stack was started, or reloaded last; `backend/settings.py` says what for. They stand here
+# because this is the one module that `forget_modules` lets be.
+started_with: dict[str, Any] | None = None
 
 
 def forget_modules() -> None:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -229,6 +229,10 @@ class Connection(asyncio.Protocol):
         busy = self.state["running"] + self.state["queued"] + self.started
         return self.state["state"] != "ready", busy / max(1, self.state["max_running"])
 
+    def takes_generations(self) -> bool:
+        """Whether what is started now will run, at once or once the model is loaded, as far as is known."""
+        return self.state is not None and self.state["state"] in ("ready", "loading")
+
     def has_place(self) -> bool:
         """Whether a generation that is started now would run at once, as far as is known."""
         not_ready, fullness = self.load()
@@ -236,10 +240,16 @@ class Connection(asyncio.Protocol):
 
 
 class EngineClient:
-    """All engines of this stack, as one HTTP worker sees them."""
+    """All engines of this stack, as one HTTP worker sees them.
 
-    def __init__(self, folder: Path, keep_alive_s: float, own_key: str = "") -> None:
+    `models` are the ids of those that are served, the first of them to whoever names none.
+    """
+
+    def __init__(
+        self, folder: Path, keep_alive_s: float, own_key: str = "", models: Sequence[str] = ()
+    ) -> None:
         self._folder = folder
+        self._models = models
         self._own_key = own_key  # of the engine that uses this client, to leave it out
         self._keep_alive_s = keep_alive_s
         self._connections: dict[str, Connection] = {}
@@ -264,17 +274,17 @@ class EngineClient:
     # What routes ask for
 
     async def start(self, request: GenerationRequest) -> Stream:
-        """Start a generation on the engine that has the most room, and read it from its beginning.
+        """Start a generation on that engine of its model that has the most room, and read it from its beginning.
 
         Raises `QueueFull`, `ModelUnavailable`, `InvalidRequest`.
         """
         deadline = asyncio.get_running_loop().time() + ENGINE_WAIT_S
         while True:
-            for connection in await self._engines(deadline):
+            for connection in await self._engines(request["model"], deadline):
                 if stream := await self._try_start(connection, request):
                     return stream
             # Every one is busy: wait where the line is shortest.
-            for connection in (await self._engines(deadline))[:1]:
+            for connection in (await self._engines(request["model"], deadline))[:1]:
                 if stream := await self._try_start(connection, {**request, "queue": True}):
                     return stream
 
@@ -288,16 +298,16 @@ class EngineClient:
 
     async def lend(self, request: GenerationRequest) -> Stream:
         """Start a generation on an engine that has a place for it at once. Raises `QueueFull` when none has."""
-        for connection in sorted(self._connections.values(), key=Connection.load):
+        for connection in self._of_model(request["model"]):
             if connection.has_place() and (
                 stream := await self._try_start(connection, {**request, "queue": False})
             ):
                 return stream
         raise QueueFull
 
-    def has_place(self) -> bool:
+    def has_place(self, model: str) -> bool:
         """Whether `lend` has a chance."""
-        return any(connection.has_place() for connection in self._connections.values())
+        return any(connection.has_place() for connection in self._of_model(model))
 
     async def news(self) -> None:
         """Wait until an engine says something new of itself."""
@@ -309,27 +319,48 @@ class EngineClient:
 
     # Choosing an engine
 
-    async def _engines(self, deadline: float) -> list[Connection]:
+    def _of_model(self, model: str | None) -> list[Connection]:
+        """Return the engines that have told their state and have this model, the emptiest first.
+
+        Without a name that is the first one that is served. A reload keeps what is not served any more until all its
+        successors have loaded: it is asked before one that is loading, and after one that is ready.
+        """
+
+        def serves(state: EngineState) -> bool:
+            other = state["model"] not in self._models or state["model"] == self._models[0]
+            return state["model"] == model if model else other
+
+        def order(connection: Connection) -> tuple[bool, bool, float]:
+            not_ready, fullness = connection.load()
+            served = connection.state is not None and connection.state["model"] in self._models
+            return not_ready, not served, fullness
+
+        found = [each for each in self._connections.values() if each.state and serves(each.state)]
+        return sorted(found, key=order)
+
+    async def _engines(self, model: str | None, deadline: float) -> list[Connection]:
         """Return the engines that take generations, the emptiest first; wait for one when there is none."""
         while True:
+            found = self._of_model(model)
             open_ = [
                 connection
-                for connection in self._connections.values()
-                if connection.state
-                and connection.state["state"] in ("ready", "loading")
-                and not connection.closing
+                for connection in found
+                if connection.takes_generations() and not connection.closing
             ]
             if open_:
-                return sorted(open_, key=Connection.load)
-            states = self.states()
-            failed = next((state for state in states if state["state"] == "failed"), None)
+                return open_
+            states = [connection.state for connection in found if connection.state]
+            failed = any(state["state"] == "failed" for state in states)
             unavailable = (
-                ModelUnavailable(f"The model cannot be loaded: {failed['reason']}", retry_after=10)
+                ModelUnavailable(
+                    "The model cannot be loaded; /health/ready and the server's log say why.",
+                    retry_after=10,
+                )
                 if failed
                 else ModelUnavailable("The model's process is not there.", retry_after=5)
             )
             # An engine that was found a moment ago has not told its state yet: it may well take generations.
-            if failed and len(states) == len(self._connections):
+            if failed and all(connection.state for connection in self._connections.values()):
                 raise unavailable
             try:
                 async with asyncio.timeout_at(deadline):

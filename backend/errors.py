@@ -2,10 +2,13 @@
 
     BurbleError                  what a client may be told: a code, a sentence, a status
     ├── InvalidRequest      422  a field is missing, of the wrong type …
-    │   └── PromptTooLong   422  all messages together
+    │   ├── PromptTooLong   422  all messages together
+    │   └── UnknownModel    422  no such model is served
     ├── MalformedBody       400  the body is not JSON
     ├── BodyTooLarge        413
     ├── UnsupportedMedia    415  the body does not claim to be JSON
+    ├── NotFound            404  nothing is at this address
+    ├── MethodNotAllowed    405  the address takes other methods
     ├── InvalidPosition     400  resume after an event that does not exist
     ├── UnknownGeneration   404  never there, expired, or somebody else's
     ├── QueueFull           503  no place to run and none to wait
@@ -15,10 +18,19 @@
         ├── EngineLost      503  the process that ran it is gone
         ├── ModelError      500  the model raised
         ├── ModelTimeout    504  the model yielded nothing for too long
-        └── Shutdown        503  the server stopped before it was finished
+        ├── Shutdown        503  the server stopped before it was finished
+        └── UpstreamFailed  502  the server that has the model failed
+            ├── UpstreamUnreachable   502  nobody answers there
+            ├── UpstreamUnauthorized  502  it does not take the key, or wants one
+            ├── UpstreamModelUnknown  502  it has no such model
+            ├── UpstreamBusy          503  it takes no more now
+            ├── UpstreamRefused       502  it does not take this request, and says why
+            ├── UpstreamCutOff        502  the connection broke in the middle of the answer
+            └── UpstreamMalformed     502  what it sent is not what its API promises
 
-Before the first byte an error is a status and one JSON shape, RFC 9457's `application/problem+json`; after it, it is
-an event. The engine raises the same classes in its own process: `to_wire` and `from_wire` carry them over the link.
+Before the first byte an error is a status and one JSON shape, RFC 9457's `application/problem+json` (below `/v1`
+OpenAI's: `backend/openai_wire.py`); after it, it is an event. The engine raises the same classes in its own process:
+`to_wire` and `from_wire` carry them over the link.
 """
 
 from __future__ import annotations
@@ -88,6 +100,12 @@ class PromptTooLong(InvalidRequest):
     code, default = "prompt_too_long", "The conversation is too long."
 
 
+class UnknownModel(InvalidRequest):
+    """Of its own, for OpenAI's clients know it by another status."""
+
+    code, default = "unknown_model", "There is no such model here."
+
+
 class MalformedBody(BurbleError):
     code, status, default = "malformed_body", 400, "The body is not valid JSON."
 
@@ -102,6 +120,14 @@ class UnsupportedMedia(BurbleError):
         415,
         "Send JSON, with the header Content-Type: application/json.",
     )
+
+
+class NotFound(BurbleError):
+    code, status, default = "not_found", 404, "There is nothing at this address."
+
+
+class MethodNotAllowed(BurbleError):
+    code, status, default = "method_not_allowed", 405, "This address does not take this method."
 
 
 class InvalidPosition(BurbleError):
@@ -165,6 +191,43 @@ class Shutdown(GenerationFailed):
     code, status, default = "shutdown", 503, "The server stopped before the answer was finished."
 
 
+class UpstreamFailed(GenerationFailed):
+    """The model is another server's. Whoever runs this one has to look there; its users can try again at best."""
+
+    code, status, default = "upstream_failed", 502, "The model's server failed."
+
+
+class UpstreamUnreachable(UpstreamFailed):
+    code, default = "upstream_unreachable", "The model's server cannot be reached."
+
+
+class UpstreamUnauthorized(UpstreamFailed):
+    code = "upstream_unauthorized"
+    default = "The model's server does not accept this server's API key."
+
+
+class UpstreamModelUnknown(UpstreamFailed):
+    code, default = "upstream_model_unknown", "The model's server has no such model."
+
+
+class UpstreamBusy(UpstreamFailed):
+    code, status = "upstream_busy", 503
+    default = "The model's server takes no more requests at the moment."
+
+
+class UpstreamRefused(UpstreamFailed):
+    code, default = "upstream_refused", "The model's server does not accept this request."
+
+
+class UpstreamCutOff(UpstreamFailed):
+    code, default = "upstream_cut_off", "The model's server broke off in the middle of the answer."
+
+
+class UpstreamMalformed(UpstreamFailed):
+    code = "upstream_malformed"
+    default = "The model's server sent something that is not an answer."
+
+
 def _tree(root: type[BurbleError]) -> list[type[BurbleError]]:
     return [root, *(below for child in root.__subclasses__() for below in _tree(child))]
 
@@ -174,6 +237,11 @@ def from_wire(error: dict[str, Any]) -> BurbleError:
     return by_code(error["code"])(
         error["detail"], retry_after=error["retry_after"], errors=error["errors"]
     )
+
+
+def from_event(error: dict[str, Any]) -> BurbleError:
+    """Rebuild the error that an event of a stream tells (`sse.failure`)."""
+    return by_code(error["code"])(error["message"], retry_after=error.get("retry_after"))
 
 
 def by_code(code: str) -> type[BurbleError]:

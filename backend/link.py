@@ -40,10 +40,11 @@ class Message(TypedDict):
 class GenerationRequest(TypedDict):
     """What an engine is asked to generate.
 
-    `sampling` holds only what the client set. `queue` says whether to wait for a place: without it an engine that is
-    busy refuses, so that another one can be asked.
+    `model` is None for whoever takes the first one that is served. `sampling` holds only what the client set. `queue`
+    says whether to wait for a place: without it an engine that is busy refuses, so that another one can be asked.
     """
 
+    model: str | None
     messages: list[Message]
     thinking: bool
     resumable: bool
@@ -58,9 +59,10 @@ SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed")
 class Abilities(TypedDict):
     """What a loaded model can be asked for: which of `SAMPLING`, thinking, and whole conversations.
 
-    `context_tokens` is how much it can read and write, where its class knows.
+    `name` is what people call it, and `context_tokens` how much it can read and write, where its class knows.
     """
 
+    name: str | None
     sampling: list[str]
     thinking: bool
     messages: bool

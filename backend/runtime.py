@@ -27,7 +27,7 @@ def private_folder(path: Path) -> Path:
 
 def remove_folder(path: Path) -> None:
     """Remove what a stack keeps in its folder, and the folder itself unless it holds something that is not ours."""
-    for pattern in ("engine-*", "control.sock", "load-attempts"):
+    for pattern in ("engine-*", "control.sock", "load-attempts-*"):
         for file in path.glob(pattern):
             file.unlink(missing_ok=True)
     if not any(path.iterdir()):

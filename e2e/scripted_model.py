@@ -12,6 +12,7 @@ word by word. The steps:
     ["wait", gate]           until the file gate-NAME exists in the folder, or every-gate
     ["fail", text]           raise RuntimeError
     ["tell", text]           raise ModelError, whose text the user sees
+    ["raise", code, text]    raise another error with a text that the user sees
     ["yield", value]         yield it as it is, whatever it is
     ["asked"]                yield as JSON, in one line of code, how it was asked
     ["block", seconds]       block the event loop itself
@@ -32,7 +33,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from backend.errors import ModelError
+from backend.errors import ModelError, by_code
 from backend.link import Message
 from backend.models import Delta, Prefill
 
@@ -46,6 +47,7 @@ class ScriptedModel:
     """Performs scripts; any number at once unless BURBLE_MAX_RUNNING says otherwise."""
 
     max_running = 2000
+    who = ""  # begins each line of the journal
 
     def __init__(self) -> None:
         self._folder = Path(os.environ["SCRIPT_FOLDER"])
@@ -119,6 +121,8 @@ class ScriptedModel:
                 raise RuntimeError(text)
             case "tell", text:
                 raise ModelError(text)
+            case "raise", code, text:
+                raise by_code(code)(text)
             case "yield", value:
                 yield value
             case "block", seconds:
@@ -131,4 +135,14 @@ class ScriptedModel:
 
     def _note(self, line: str) -> None:
         with (self._folder / "journal").open("a") as journal:
-            journal.write(line + "\n")
+            journal.write(self.who + line + "\n")
+
+
+class OtherModel(ScriptedModel):
+    """A second one, to serve beside the first: one at a time, and without thinking. Its lines begin with `other`."""
+
+    max_running = 1
+    who = "other "
+    name = "The other model"
+    context_tokens = 8192
+    can_think = False

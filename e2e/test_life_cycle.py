@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from e2e.stack import ROOT, Stack, http_client, wait_for
+from e2e.stack import MODEL, ROOT, Stack, http_client, wait_for
 
 pytestmark = pytest.mark.long
 
@@ -296,6 +296,29 @@ def test_a_reload_that_cannot_start_changes_nothing(
     assert response.json() == {"response": "still here "}
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("line", ["BURBLE_MODEL=simulatd", "BURBLE_MODEL=simulated"])
+def test_a_replaced_process_is_as_the_others_whatever_is_in_the_file(
+    start_stack: Callable[..., Stack], tmp_path: Path, line: str
+) -> None:
+    for name in ("backend", "frontend"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "gunicorn_conf.py", tmp_path)
+    (tmp_path / ".env").write_text(f"BURBLE_MODEL={MODEL}\n")
+    stack = start_stack(root=tmp_path, model=None)
+    wait_for(lambda: stack.log().count("startup complete") == 2, "both HTTP workers")
+    (tmp_path / ".env").write_text(line + "\n")
+    for process in [*stack.http_workers(), *stack.engines()]:
+        process.kill()
+    wait_for(lambda: stack.log().count("startup complete") == 4, "two more HTTP workers")
+    wait_for(lambda: stack.answers("/health/ready"), "another engine")
+    for _ in range(4):
+        response = http_client.post(
+            stack.url + "/chat/sync", json={"prompt": "still here", "model": MODEL}
+        )
+        assert response.json() == {"response": "still here "}
+
+
 MY_MODEL = """
 class Mine:
     def init(self): pass
@@ -308,6 +331,7 @@ def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(
     start_stack: Callable[..., Stack],
 ) -> None:
     stack = start_stack()
+    first = stack.engines()[0].pid
     (stack.script / "fail-load").touch()
     stack.hup()
     wait_for(lambda: len(stack.engines()) == 2, "the new engine")
@@ -318,6 +342,10 @@ def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(
         assert http_client.post(stack.url + "/chat/sync", json={"prompt": "still here"}).json() == {
             "response": "still here "
         }
+    (in_vain,) = {engine.pid for engine in stack.engines()} - {first}
+    stack.hup()
+    wait_for(lambda: len({engine.pid for engine in stack.engines()} - {first, in_vain}), "one more")
+    wait_for(lambda: len(stack.engines()) == 2, "the one that tried in vain to leave")
     (stack.script / "fail-load").unlink()
     wait_for(lambda: len(stack.engines()) == 1, "the new engine to take over")
 

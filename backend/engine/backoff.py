@@ -8,9 +8,11 @@ folder, which outlives the process: a line each, its time in seconds; a load tha
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+from pathlib import Path
 
-from backend.settings import Settings
+from backend.settings import ModelWorkers
 
 TRIES = 5
 WINDOW_S = 60.0
@@ -19,10 +21,11 @@ WINDOW_S = 60.0
 class LoadAttempts:
     """The tries of one engine to load its model, on record."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._file = settings.runtime_path / "load-attempts"
-        # All dirty workers write one file, and at a start or a reload all of them load at once.
-        self._limit = TRIES * settings.dirty_workers
+    def __init__(self, folder: Path, model: ModelWorkers) -> None:
+        name = hashlib.sha256(model.id.encode()).hexdigest()[:8]
+        self._file = folder / f"load-attempts-{name}"
+        # All dirty workers of a model write one file, and at a start or a reload all of them load at once.
+        self._limit = TRIES * model.workers
         self._failed = 0  # tries of this process
         self._line = ""
 

@@ -24,7 +24,11 @@ class ChatApp(DirtyApp):
         client.stream("backend.engine.chat_app:ChatApp", "generate", "hello")
 
     HTTP workers do not come this way: they use the engine's link, which serves any number of streams at once.
+
+    This is the app of the first model that `BURBLE_MODEL` names; `ChatApp2` is the second one's, and so on.
     """
+
+    number = 1
 
     _process: EngineProcess
 
@@ -35,7 +39,7 @@ class ChatApp(DirtyApp):
         forget_modules()
         from backend.engine.process import EngineProcess
 
-        self._process = EngineProcess()
+        self._process = EngineProcess(self.number)
         self._process.start()
 
     def generate(self, prompt: str) -> Iterator[str]:
@@ -63,3 +67,16 @@ class ChatApp(DirtyApp):
                 raise RuntimeError(event["error"])
             if event["token"]:
                 yield str(event["token"])
+
+
+def app_path(number: int) -> str:
+    """Return gunicorn's name for the app of the model with this number: 1, 2, 3 … as `BURBLE_MODEL` lists them."""
+    return f"{__name__}:{ChatApp.__name__}{'' if number == 1 else number}"
+
+
+def __getattr__(name: str) -> type[ChatApp]:
+    """Make the app of another model when gunicorn looks for it, for a reload may bring more of them."""
+    number = name.removeprefix(ChatApp.__name__)
+    if number == name or not number.isdecimal():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return type(name, (ChatApp,), {"number": int(number)})

@@ -37,7 +37,7 @@ from backend.errors import (
 )
 from backend.link import EngineState, GenerationRequest
 from backend.models import Delta, End, LoadedModel, Prefill, load_model
-from backend.settings import Settings
+from backend.settings import ModelWorkers, Settings
 
 LOGGER = logging.getLogger("gunicorn.error.engine")
 
@@ -95,7 +95,7 @@ class Generation:
 
 
 class Engine:
-    """Generations of one loaded model, bounded in number, time and memory.
+    """Generations of one loaded model, which is `settings.models`' `model`, bounded in number, time and memory.
 
     `key` is the beginning of every id that this engine hands out: it tells the HTTP workers whose it is. `on_change` is
     called when `state()` may have changed, and `on_stuck` when the engine cannot go on: every place is held by a model
@@ -106,12 +106,14 @@ class Engine:
     def __init__(
         self,
         settings: Settings,
+        model: ModelWorkers,
         key: str,
         on_change: Callable[[], object],
         on_stuck: Callable[[], object] = lambda: None,
     ) -> None:
         self.key = key
         self._settings = settings
+        self._served = model
         self._on_change = on_change
         self._on_stuck = on_stuck
         self._logs = LogStore(int(settings.log_max_mb * 1024 * 1024), settings.log_ttl)
@@ -174,7 +176,7 @@ class Engine:
                     await model.close()
             except (Exception, SystemExit):
                 # Somebody else's code; the process ends all the same.
-                LOGGER.exception("The model %s failed to close", self._settings.model)
+                LOGGER.exception("The model %s failed to close", self._served.id)
 
     async def everything_read(self) -> None:
         """Wait until every log was read to its end, or has expired."""
@@ -186,7 +188,7 @@ class Engine:
             "pid": os.getpid(),
             "state": self._state,
             "reason": self._reason,
-            "model": self._settings.model,
+            "model": self._served.id,
             "running": len(self._running),
             "queued": len(self._queue),
             "max_running": self._model.max_running if self._model else 0,
@@ -387,21 +389,28 @@ class Engine:
 
     async def _load(self) -> None:
         """Load the model, again and again while it fails, but never more than five times a minute."""
-        attempts = LoadAttempts(self._settings)
+        attempts = LoadAttempts(self._settings.runtime_path, self._served)
         while True:
             await attempts.wait()
+            LOGGER.info("Loading the model %s", self._served.id)
             try:
-                self._model = await load_model(self._settings)
+                self._model = await load_model(self._served.id, self._settings)
             except (Exception, SystemExit) as error:
                 # Whatever the model's own code raises: it is reported where the operator looks, and tried again.
-                LOGGER.exception("The model %s could not be loaded", self._settings.model)
-                self._reason = f"{type(error).__name__}: {error}"
+                reason = f"{type(error).__name__}: {error}"
+                LOGGER.error(
+                    "The model %s could not be loaded: %s",
+                    self._served.id,
+                    reason,
+                    exc_info=error if reason != self._reason else None,
+                )
+                self._reason = reason
                 self._set_state("failed")
                 for generation in list(self._live.values()):
                     self._end(generation, sse.failure(ModelUnavailable()))
                 continue
             attempts.succeeded()
-            LOGGER.info("The model %s is loaded", self._settings.model)
+            LOGGER.info("The model %s is loaded", self._served.id)
             self._set_state("ready")
             self.admit()
             return

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backend import sse
 from backend.engine_client import EngineClient
-from backend.errors import QueueFull, by_code
+from backend.errors import QueueFull, from_event
 from backend.link import GenerationRequest
 from backend.models import Delta, End, Item, Prefill
 
@@ -22,11 +22,20 @@ class PlaceTaken(Exception):
 
 
 class Peers:
-    """Looks like a loaded model to the engine; `on_news` is called when a place may have become free."""
+    """Looks like a loaded model to the engine; `on_news` is called when a place may have become free.
+
+    Only engines of the same `model_id` will do.
+    """
 
     def __init__(
-        self, folder: Path, own_key: str, keep_alive_s: float, on_news: Callable[[], None]
+        self,
+        folder: Path,
+        model_id: str,
+        own_key: str,
+        keep_alive_s: float,
+        on_news: Callable[[], None],
     ) -> None:
+        self._model_id = model_id
         self._client = EngineClient(folder, keep_alive_s, own_key)
         self._on_news = on_news
         self._watching: asyncio.Task[None]
@@ -37,12 +46,14 @@ class Peers:
         self._watching = asyncio.create_task(self._watch())
 
     def has_place(self) -> bool:
-        return self._client.has_place()
+        return self._client.has_place(self._model_id)
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Item]:
         """Generate on another engine. Raises `PlaceTaken` before the first item when somebody else was faster."""
         try:
-            stream = await self._client.lend({**request, "resumable": False})
+            stream = await self._client.lend(
+                {**request, "model": self._model_id, "resumable": False}
+            )
         except QueueFull as error:
             raise PlaceTaken from error
         try:
@@ -62,8 +73,8 @@ class Peers:
 def to_item(event: dict[str, object]) -> Item | None:
     """Turn an event back into what the model yielded; None for one that the engine made. Raises what it reports."""
     match event:
-        case {"error": {"code": str(code), "message": str(message)}}:
-            raise by_code(code)(message)
+        case {"error": dict(error)}:
+            raise from_event(error)
         case {
             "finish_reason": str(reason),
             "usage": {"prompt_tokens": int(prompt), "completion_tokens": int(completion)},

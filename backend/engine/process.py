@@ -48,8 +48,11 @@ MAIN_THREAD_S = 1
 class EngineProcess:
     """Runs one engine beside gunicorn's own loop. Its methods are called from other threads than the engine's."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        """Take the model with this number: 1, 2, 3 … as `BURBLE_MODEL` lists them."""
         self._settings = Settings()
+        # `.env` may have changed since gunicorn counted; then a reload is to come, and till then any model will do.
+        self._model = self._settings.models[:number][-1]
         self._loop = uvloop.new_event_loop()
         self._parent = os.getppid()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -121,6 +124,7 @@ class EngineProcess:
         folder = private_folder(self._settings.runtime_path)
         self._engine = Engine(
             self._settings,
+            self._model,
             key=secrets.token_hex(4),
             on_change=lambda: self._server.announce(),
             on_stuck=self._stop_at_once,
@@ -133,10 +137,14 @@ class EngineProcess:
         threading.Thread(target=self._watch_loop, name="watchdog", daemon=True).start()
 
     async def _find_peers(self, folder: Path) -> Peers | None:
-        if self._settings.dirty_workers == 1:
+        if self._model.workers == 1:
             return None
         peers = Peers(
-            folder, self._engine.key, self._settings.keep_alive, lambda: self._engine.admit()
+            folder,
+            self._model.id,
+            self._engine.key,
+            self._settings.keep_alive,
+            lambda: self._engine.admit(),
         )
         await peers.open()
         return peers

@@ -99,6 +99,7 @@ def request(
     prompt: str, *, resumable: bool = False, queue: bool = True, **sampling: Any
 ) -> GenerationRequest:
     return {
+        "model": None,
         "messages": [{"role": "user", "content": prompt}],
         "thinking": False,
         "resumable": resumable,
@@ -163,7 +164,7 @@ def engine_starter(
         module.__dict__["Model"] = model
         settings = make_settings(model="scripted_under_test:Model", **changed)
         private_folder(settings.runtime_path)
-        engine = Engine(settings, key, on_change=lambda: None)
+        engine = Engine(settings, settings.models[0], key, on_change=lambda: None)
         engine.start()
         scripted = ScriptedEngine(engine)
         if ready:

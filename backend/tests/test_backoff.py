@@ -3,16 +3,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from backend.engine.backoff import TRIES, WINDOW_S, LoadAttempts
-from backend.settings import Settings
+from backend.settings import ModelWorkers
 
 pytestmark = pytest.mark.anyio
 
-MakeSettings = Callable[..., Settings]
+MODEL = ModelWorkers("a", 1)
 
 
 class Clock:
@@ -41,9 +41,9 @@ def most_in_a_window(moments: list[float]) -> int:
 
 
 async def test_one_process_tries_after_1_2_4_8_seconds_and_then_five_times_a_minute(
-    make_settings: MakeSettings, clock: Clock
+    runtime_folder: Path, clock: Clock
 ) -> None:
-    attempts = LoadAttempts(make_settings())
+    attempts = LoadAttempts(runtime_folder, MODEL)
     moments = []
     for _ in range(30):
         await attempts.wait()
@@ -56,38 +56,46 @@ async def test_one_process_tries_after_1_2_4_8_seconds_and_then_five_times_a_min
 
 @pytest.mark.parametrize("dirty_workers", [1, 3])
 async def test_processes_that_die_while_they_load_try_five_times_a_minute_each(
-    make_settings: MakeSettings, clock: Clock, dirty_workers: int
+    runtime_folder: Path, clock: Clock, dirty_workers: int
 ) -> None:
-    settings = make_settings(dirty_workers=dirty_workers)
+    model = ModelWorkers("a", dirty_workers)
     moments = []
     for _ in range(30 * dirty_workers):  # each a new process, which learns from the file alone
-        await LoadAttempts(settings).wait()
+        await LoadAttempts(runtime_folder, model).wait()
         moments.append(clock.now)
         clock.now += 0.01
     assert most_in_a_window(moments) == TRIES * dirty_workers
     assert moments[TRIES * dirty_workers - 1] - moments[0] < 1
 
 
-async def test_a_success_takes_its_try_back(make_settings: MakeSettings, clock: Clock) -> None:
-    settings = make_settings()
+async def test_a_success_takes_its_try_back(runtime_folder: Path, clock: Clock) -> None:
     start = clock.now
     for _ in range(50):
-        attempts = LoadAttempts(settings)
+        attempts = LoadAttempts(runtime_folder, MODEL)
         await attempts.wait()
         clock.now += 0.1
         attempts.succeeded()
     assert clock.now - start == pytest.approx(5)
 
 
-async def test_a_success_takes_back_no_other_try(make_settings: MakeSettings, clock: Clock) -> None:
-    settings = make_settings()
+async def test_a_success_takes_back_no_other_try(runtime_folder: Path, clock: Clock) -> None:
     for _ in range(TRIES - 1):
-        await LoadAttempts(settings).wait()  # and never heard of again
+        await LoadAttempts(runtime_folder, MODEL).wait()  # and never heard of again
         clock.now += 1
-    lucky = LoadAttempts(settings)
+    lucky = LoadAttempts(runtime_folder, MODEL)
     await lucky.wait()
     lucky.succeeded()
-    await LoadAttempts(settings).wait()
+    await LoadAttempts(runtime_folder, MODEL).wait()
     before = clock.now
-    await LoadAttempts(settings).wait()
+    await LoadAttempts(runtime_folder, MODEL).wait()
     assert clock.now - before > WINDOW_S - TRIES - 1
+
+
+async def test_tries_of_one_model_are_not_counted_against_another(
+    runtime_folder: Path, clock: Clock
+) -> None:
+    for _ in range(TRIES):
+        await LoadAttempts(runtime_folder, MODEL).wait()
+    before = clock.now
+    await LoadAttempts(runtime_folder, ModelWorkers("b", 1)).wait()
+    assert clock.now == before

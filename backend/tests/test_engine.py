@@ -131,6 +131,13 @@ async def test_a_model_may_think_again_after_some_answer(start_engine: StartEngi
 # Models that misbehave
 
 
+@pytest.mark.parametrize("tokens", [1.5, -1, "3", 2**53])
+def test_an_end_has_whole_numbers_of_tokens(tokens: Any) -> None:
+    for counts in ({"prompt_tokens": tokens}, {"completion_tokens": tokens}):
+        with pytest.raises(TypeError, match="whole numbers"):
+            End(**counts)
+
+
 @pytest.mark.parametrize("item", [None, 5, b"bytes", ["list"], {"token": "x"}, Delta(text=5)])  # type: ignore[arg-type]
 async def test_a_model_that_yields_something_else_has_failed(
     start_engine: StartEngine, item: Any

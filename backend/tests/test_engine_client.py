@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,10 @@ async def read_all(stream: Stream) -> bytes:
 
 @asynccontextmanager
 async def client_of(
-    folder: Path, keep_alive_s: float = 60, engines: int = 0
+    folder: Path, keep_alive_s: float = 60, engines: int = 0, models: Sequence[str] = ()
 ) -> AsyncIterator[EngineClient]:
     """A client, once it has heard of so many engines."""
-    client = EngineClient(folder, keep_alive_s)
+    client = EngineClient(folder, keep_alive_s, models=models)
     await client.open()
     await until(lambda: len(client.states()) >= engines)
     try:
@@ -318,7 +318,7 @@ async def test_a_request_that_finds_no_engine_in_time_says_so(
 async def test_a_model_that_cannot_be_loaded_is_reported_at_once(runtime_folder: Path) -> None:
     failed = FakeEngine(runtime_folder, "aaaaaaaa", state="failed", reason="OSError: no weights")
     async with failed, client_of(runtime_folder, engines=1) as client:
-        with pytest.raises(ModelUnavailable, match="no weights") as refused:
+        with pytest.raises(ModelUnavailable, match="cannot be loaded") as refused:
             await client.start(request("a"))
         assert refused.value.retry_after
         failed.tell_state(state="ready")
@@ -344,7 +344,7 @@ async def test_a_failure_is_not_reported_before_every_engine_has_told_its_state(
             assert (await starting).id == silent.id
         else:
             silent.die()
-            with pytest.raises(ModelUnavailable, match="no weights"):
+            with pytest.raises(ModelUnavailable, match="cannot be loaded"):
                 await starting
 
 
@@ -369,6 +369,58 @@ async def test_the_emptiest_engine_that_is_ready_is_asked(runtime_folder: Path) 
         emptier.tell_state(state="draining")
         await until(lambda: [state["state"] for state in client.states()].count("draining") == 3)
         assert (await client.start(request("a"))).id == loading.id
+
+
+async def test_a_generation_goes_to_an_engine_of_its_model(runtime_folder: Path) -> None:
+    async with (
+        FakeEngine(runtime_folder, "aaaaaaaa", model="small", running=9) as small,
+        FakeEngine(runtime_folder, "bbbbbbbb", model="large") as large,
+        client_of(runtime_folder, engines=2, models=["small", "large"]) as client,
+    ):
+        for engine in (small, large):
+            engine.on_start = lambda stream, _, engine=engine: engine.open(stream)  # type: ignore[misc]
+
+        async def chosen(model: str | None) -> str:
+            return (await client.start({**request("a"), "model": model})).id
+
+        assert await chosen("small") == small.id
+        assert await chosen("large") == large.id
+        assert await chosen(None) == small.id  # the first one
+        assert client.has_place("large")
+        large.tell_state(running=10)
+        small.tell_state(running=0)
+        await until(lambda: not client.has_place("large"))
+        with pytest.raises(QueueFull):
+            await client.lend({**request("a"), "model": "large"})
+
+
+async def test_a_model_that_failed_to_load_is_refused_though_another_serves(
+    runtime_folder: Path,
+) -> None:
+    async with (
+        FakeEngine(runtime_folder, "aaaaaaaa", model="small"),
+        FakeEngine(runtime_folder, "bbbbbbbb", model="large", state="failed", reason="no room"),
+        client_of(runtime_folder, engines=2, models=["small", "large"]) as client,
+    ):
+        with pytest.raises(ModelUnavailable, match="cannot be loaded"):
+            await client.start({**request("a"), "model": "large"})
+
+
+async def test_who_names_no_model_is_served_by_the_one_before_until_its_successor_has_loaded(
+    runtime_folder: Path,
+) -> None:
+    async with (
+        FakeEngine(runtime_folder, "aaaaaaaa", model="before") as before,
+        FakeEngine(runtime_folder, "bbbbbbbb", model="after", state="loading") as after,
+        FakeEngine(runtime_folder, "cccccccc", model="other") as other,
+        client_of(runtime_folder, engines=3, models=["after", "other"]) as client,
+    ):
+        for engine in (before, after, other):
+            engine.on_start = lambda stream, _, engine=engine: engine.open(stream)  # type: ignore[misc]
+        assert (await client.start(request("a"))).id == before.id
+        after.tell_state(state="ready", running=1)  # though the one before has more room
+        await until(lambda: all(state["state"] == "ready" for state in client.states()))
+        assert (await client.start(request("a"))).id == after.id
 
 
 async def test_a_busy_engine_is_passed_over_and_only_then_is_there_waiting(
@@ -419,10 +471,10 @@ async def test_lending_takes_only_a_free_place(runtime_folder: Path) -> None:
         client_of(runtime_folder, engines=2) as client,
     ):
         free.on_start = lambda stream, message: free.open(stream)
-        assert client.has_place()
+        assert client.has_place("fake")
         assert (await client.lend(request("a"))).id == free.id
         assert json.loads(free.got(link.START)[0])["queue"] is False
-        assert not client.has_place()
+        assert not client.has_place("fake")
         with pytest.raises(QueueFull):
             await client.lend(request("a"))
         assert not full.got(link.START)

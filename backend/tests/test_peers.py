@@ -12,7 +12,7 @@ from backend import sse
 from backend.engine.engine import Engine
 from backend.engine.peers import Peers, to_item
 from backend.engine.server import EngineServer
-from backend.errors import ModelError, ModelTimeout
+from backend.errors import ModelError, ModelTimeout, UpstreamBusy
 from backend.models import Delta, End, Prefill
 from backend.settings import Settings
 from backend.tests.scripted_engine import (
@@ -43,11 +43,11 @@ def start_two(
     async def start() -> AsyncIterator[tuple[ScriptedEngine, Engine]]:
         async with start_engine(key=OWN, max_running=1) as own:
             settings = make_settings(model="scripted_under_test:Model", max_running=1)
-            other = Engine(settings, OTHER, on_change=lambda: server.announce())
+            other = Engine(settings, settings.models[0], OTHER, on_change=lambda: server.announce())
             server = EngineServer(other, runtime_folder)
             await server.start()
             other.start()
-            peers = Peers(runtime_folder, OWN, 60, own.engine.admit)
+            peers = Peers(runtime_folder, settings.model, OWN, 60, own.engine.admit)
             await peers.open()
             own.engine._peers = peers
             await until(peers.has_place)
@@ -85,10 +85,11 @@ async def test_an_event_is_turned_back_into_what_the_model_yielded(frame: bytes,
 
 
 async def test_a_failure_is_raised_again() -> None:
-    for error in (ModelError("Out of paper."), ModelTimeout()):
+    for error in (ModelError("Out of paper."), ModelTimeout(), UpstreamBusy(retry_after=7)):
         [event] = sse.decode(sse.failure(error))
-        with pytest.raises(type(error), match=str(error)):
+        with pytest.raises(type(error), match=str(error)) as raised:
             to_item(event)
+        assert raised.value.retry_after == error.retry_after
 
 
 async def test_what_would_have_to_wait_runs_in_an_idle_engine_and_reads_the_same(

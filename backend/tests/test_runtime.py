@@ -28,7 +28,7 @@ def test_a_link_to_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_stack_removes_what_is_its_own_and_nothing_else(tmp_path: Path) -> None:
     folder = private_folder(tmp_path / "run")
-    for name in ("engine-0123abcd.sock", "control.sock", "load-attempts"):
+    for name in ("engine-0123abcd.sock", "control.sock", "load-attempts-0123abcd"):
         (folder / name).touch()
     (folder / "letter.txt").touch()
     remove_folder(folder)

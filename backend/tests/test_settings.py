@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from pydantic import ValidationError
 
-from backend.settings import PREFIX, Settings, misspelt_variables
+import backend
+from backend.settings import PREFIX, Settings, misspelt_variables, read_settings
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `?(BURBLE_\w+)`? \| ?(?:`(.*?)`)? ?\| (.+?) \|$", re.MULTILINE)
@@ -25,11 +28,18 @@ def table() -> list[Option]:
     return [
         Option(
             PREFIX + name.upper(),
-            "" if field.default is None else str(field.default),
+            default_text(field.default),
             field.description or "",
         )
         for name, field in Settings.model_fields.items()
     ]
+
+
+def default_text(default: object) -> str:
+    """Return a default as one writes it into the environment."""
+    if isinstance(default, dict):
+        return json.dumps(default)
+    return "" if default is None else str(default)
 
 
 def readme_table() -> str:
@@ -113,6 +123,25 @@ def test_env_file_changes_a_default_and_the_environment_wins(
     assert (settings.max_queued, settings.workers, settings.dirty_workers) == (7, 4, 1)
 
 
+def test_what_a_stack_was_started_with_holds_until_it_is_read_again(
+    no_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(backend, "started_with", None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("BURBLE_MAX_QUEUED=7\nBURBLE_OPENAI_API_KEY=k\n")
+    started = read_settings()
+    for wrong in ("BURBLE_MAX_QUEUED=-1\n", "BURBLE_OPENAI_EXTRA={\n", "BURBLE_MODEL=simulatd\n"):
+        (tmp_path / ".env").write_text(wrong)
+        with pytest.raises(ValueError, match="BURBLE_"):
+            read_settings()
+        assert Settings() == started
+    assert started.openai_api_key
+    assert started.openai_api_key.get_secret_value() == "k"
+    (tmp_path / ".env").write_text("BURBLE_MAX_QUEUED=8\n")
+    assert Settings().max_queued == 7
+    assert read_settings().max_queued == Settings().max_queued == 8
+
+
 def test_an_empty_variable_means_the_default(
     no_environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,14 +176,72 @@ def test_a_misspelt_line_of_the_file_is_noticed_too(
         ("MAX_PROMPT_CHARS", "1e5"),
         ("LOG_LEVEL", "loud"),
         ("SIMULATED_MIN_DELAY_MS", "100"),  # more than the longest
+        ("MODEL", "simulate"),
+        ("MODEL", "backend.models.simulated"),
+        ("MODEL", "simulated/large"),
+        ("MODEL", "simulated*0"),
+        ("MODEL", "simulated,simulated*2"),
+        ("MODEL", ","),
+        ("MODEL", "openai/"),
+        ("MODEL", "openai"),  # and no OPENAI_MODEL
+        ("OPENAI_BASE_URL", "api.example.com"),
+        ("OPENAI_EXTRA", "[1]"),
+        ("TRANSFORMERS_DTYPE", "int3"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(
-    no_environment: None, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    no_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
 ) -> None:
     monkeypatch.setenv(PREFIX + name, value)
-    with pytest.raises(ValidationError, match=name.lower()):
-        load()
+    monkeypatch.chdir(tmp_path)  # where no `.env` lies
+    monkeypatch.setattr(backend, "started_with", None)
+    with pytest.raises(ValueError, match=f"{PREFIX}{name}"):
+        read_settings()
+    assert backend.started_with is None
+
+
+# Which models are served
+
+
+def test_models_are_separated_by_commas_and_each_may_have_its_own_number_of_workers(
+    no_environment: None,
+) -> None:
+    assert load().models == (("simulated", 1),)
+    settings = Settings(
+        _env_file=None,
+        dirty_workers=3,
+        model="my.models:Small, openai/llama3.2:3b*2,transformers/org/name-8B,openai*10,",
+        openai_model="gpt",
+    )
+    assert settings.models == (
+        ("my.models:Small", 3),
+        ("openai/llama3.2:3b", 2),
+        ("transformers/org/name-8B", 3),
+        ("openai", 10),
+    )
+
+
+def test_what_follows_the_slash_is_the_models_own_option(no_environment: None) -> None:
+    settings = Settings(
+        _env_file=None, model="openai,openai/b,transformers/org/name", openai_model="a"
+    )
+    assert settings.for_model("openai").openai_model == "a"
+    assert settings.for_model("openai/b").openai_model == "b"
+    assert settings.for_model("transformers/org/name").transformers_model == "org/name"
+    assert settings.for_model("my.models:Small") == settings
+
+
+def test_a_misspelt_model_is_told_the_right_one(no_environment: None) -> None:
+    with pytest.raises(ValidationError, match="did you mean simulated"):
+        Settings(_env_file=None, model="simulatd")
+
+
+def test_a_key_is_never_shown(no_environment: None) -> None:
+    settings = Settings(_env_file=None, openai_api_key="sk-secret")
+    assert "sk-secret" not in repr(settings)
+    with pytest.raises(ValidationError) as refused:
+        Settings(_env_file=None, openai_api_key="sk-secret", model="simulatd")
+    assert "sk-secret" not in str(refused.value)
 
 
 def test_settings_do_not_change(no_environment: None) -> None:
@@ -190,3 +277,11 @@ def test_two_addresses_have_two_runtime_folders_in_the_temporary_folder(
 
 def test_a_runtime_folder_that_is_named_is_taken(no_environment: None, tmp_path: Path) -> None:
     assert Settings(_env_file=None, runtime_dir=tmp_path).runtime_path == tmp_path
+
+
+def test_an_error_names_the_option_and_does_not_show_a_password(
+    make_settings: Callable[..., Settings],
+) -> None:
+    with pytest.raises(ValidationError, match="openai_base_url") as raised:
+        make_settings(openai_base_url="ada:secret@host")
+    assert "secret" not in str(raised.value)
