@@ -83,6 +83,7 @@ TOKEN = re.compile(r"\S+\s*|\s+")
 class SimulatedModel:
     """Answers by keyword, in whole words, with a pause before each token."""
 
+    name = "Simulated model"
     max_running = 2000
 
     def __init__(self, settings: Settings) -> None:

@@ -1,18 +1,30 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import re
 import sys
 import threading
+import time
 import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backend import link
 from backend.errors import InvalidRequest
-from backend.link import GenerationRequest
-from backend.models import MAX_RUNNING_ASYNC, MAX_RUNNING_SYNC, Delta, LoadedModel, load_model
+from backend.link import Abilities, GenerationRequest
+from backend.models import (
+    MAX_RUNNING_ASYNC,
+    MAX_RUNNING_SYNC,
+    TURN_S,
+    Delta,
+    LoadedModel,
+    load_model,
+)
 from backend.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +37,7 @@ MESSAGES = [
     {"role": "user", "content": "last"},
 ]
 SAMPLING = {"temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "stop": ["x"], "seed": 1}
+MODEL = "model_under_test:Model"
 WAIT_S = 10
 
 
@@ -38,6 +51,7 @@ class Base:
 
 def request(thinking: bool = False, **sampling: Any) -> GenerationRequest:
     return {
+        "model": None,
         "messages": MESSAGES,  # type: ignore[typeddict-item]
         "thinking": thinking,
         "resumable": False,
@@ -129,6 +143,7 @@ async def test_a_model_tells_what_it_takes() -> None:
             yield prompt
 
     class Some(Base):
+        name = "Some model"
         context_tokens = 8192
 
         async def generate(
@@ -140,16 +155,31 @@ async def test_a_model_tells_what_it_takes() -> None:
         def generate(self, prompt: str, **settings: Any) -> Iterator[Any]:
             yield prompt
 
-    assert [loaded(kind()).abilities for kind in (Plain, Some, Every)] == [
-        {"sampling": [], "thinking": False, "messages": False, "context_tokens": None},
-        {
-            "sampling": ["temperature", "seed"],
-            "thinking": True,
-            "messages": True,
-            "context_tokens": 8192,
-        },
-        {"sampling": list(SAMPLING), "thinking": True, "messages": False, "context_tokens": None},
-    ]
+    class Unthinking(Some):
+        can_think = False
+
+    nothing: Abilities = {
+        "name": None,
+        "sampling": [],
+        "thinking": False,
+        "messages": False,
+        "context_tokens": None,
+    }
+    some: Abilities = {
+        "name": "Some model",
+        "sampling": ["temperature", "seed"],
+        "thinking": True,
+        "messages": True,
+        "context_tokens": 8192,
+    }
+    assert loaded(Plain()).abilities == nothing
+    assert loaded(Some()).abilities == some
+    assert loaded(Every()).abilities == {
+        **nothing,
+        "sampling": list(link.SAMPLING),
+        "thinking": True,
+    }
+    assert loaded(Unthinking()).abilities == {**some, "thinking": False}
 
 
 async def test_a_model_that_knows_no_thinking_is_asked_all_the_same() -> None:
@@ -175,8 +205,56 @@ async def test_everything_that_is_yielded_comes_out_in_order() -> None:
             for item in items:
                 yield item
 
-    assert await ask(loaded(Synchronous())) == items
-    assert await ask(loaded(Asynchronous())) == items
+    # An empty text says nothing, and would count as a token.
+    expected = [item for item in items if item != ""]
+    assert await ask(loaded(Synchronous())) == expected
+    assert await ask(loaded(Asynchronous())) == expected
+
+
+async def test_what_can_be_iterated_will_do_and_a_text_is_an_answer_in_one_piece() -> None:
+    class Listing(Base):
+        def generate(self, prompt: str) -> list[str]:
+            return ["all ", "at once"]
+
+    class Text(Base):
+        def generate(self, prompt: str) -> str:
+            return "all at once"
+
+    assert await ask(loaded(Listing())) == ["all ", "at once"]
+    assert await ask(loaded(Text())) == ["all at once"]
+
+
+async def test_what_cannot_be_iterated_is_named() -> None:
+    async def answer(prompt: str) -> str:
+        return prompt
+
+    async def pieces(prompt: str) -> AsyncIterator[str]:
+        yield prompt
+
+    class Nothing(Base):
+        def generate(self, prompt: str) -> None:
+            pass
+
+    class Coroutine(Base):
+        def generate(self, prompt: str) -> Any:
+            return answer(prompt)  # its warning, that nobody awaited it, would be an error here
+
+    class Hidden(Base):
+        def generate(self, prompt: str) -> Any:
+            return pieces(prompt)
+
+    class Whole(Base):
+        def generate(self, prompt: str) -> Any:
+            return {"text": prompt}
+
+    for model, returned in (
+        (Nothing(), "None"),
+        (Coroutine(), "coroutine"),
+        (Hidden(), "async_"),
+        (Whole(), "text"),
+    ):
+        with pytest.raises(TypeError, match=rf"returned .*{returned}.* must yield"):
+            await ask(loaded(model))
 
 
 async def test_100_000_items_from_a_thread_arrive_complete_and_in_order() -> None:
@@ -223,6 +301,58 @@ async def test_a_synchronous_generator_does_not_stand_in_the_way_of_the_loop() -
     assert not answer.done()
     go_on.set()
     assert await answer == ["done"]
+
+
+class Blocking(Base):
+    """An async generator that does what it must not: it waits without awaiting."""
+
+    def __init__(self, pause_s: float) -> None:
+        self.pause_s = pause_s
+        self.journal: list[str] = []
+
+    async def generate(self, prompt: str) -> AsyncIterator[Any]:
+        try:
+            for number in range(20):
+                time.sleep(self.pause_s)
+                yield number
+        finally:
+            self.journal.append("finally")
+
+
+async def test_an_async_generator_that_blocks_leaves_the_loop_its_turns() -> None:
+    model = Blocking(2 * TURN_S)
+    first: asyncio.Task[list[Any]] = asyncio.create_task(ask(loaded(model)))
+    second: asyncio.Task[list[Any]] = asyncio.create_task(ask(loaded(Blocking(0))))
+    assert await second == list(range(20))
+    assert not first.done()
+    first.cancel()  # heard although the generator never waits
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert model.journal == ["finally"]
+
+
+async def test_an_async_generator_that_blocks_long_is_named_in_the_log_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.models.HELD_S", 2 * TURN_S)
+    model = loaded(Blocking(3 * TURN_S))
+    await asyncio.gather(ask(model), ask(model))
+    (warning,) = caplog.records
+    assert f"{__name__}.Blocking.generate held the event loop for 0.0 s" in warning.getMessage()
+
+
+async def test_an_async_generator_that_waits_is_not_accused(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Model(Base):
+        async def generate(self, prompt: str) -> AsyncIterator[Any]:
+            for number in range(5):
+                await asyncio.sleep(3 * TURN_S)
+                yield number
+
+    monkeypatch.setattr("backend.models.HELD_S", 2 * TURN_S)
+    assert await ask(loaded(Model())) == list(range(5))
+    assert not caplog.records
 
 
 async def test_an_exception_passes_after_what_was_yielded_before_it() -> None:
@@ -285,6 +415,50 @@ async def test_closing_closes_a_synchronous_generator_at_its_next_yield_and_wait
     go_on.set()
     await closing
     assert journal == ["next yield", "finally"]
+
+
+async def test_a_synchronous_generator_that_waits_can_ask_whether_it_was_stopped() -> None:
+    waiting = threading.Event()
+    journal: list[str] = []
+
+    class Model(Base):
+        def generate(self, prompt: str) -> Iterator[Any]:
+            results: queue.Queue[str] = queue.Queue()  # nothing ever comes
+            try:
+                yield "one"
+                waiting.set()
+                while True:
+                    try:
+                        yield results.get(timeout=0.01)
+                    except queue.Empty:
+                        yield ""
+            finally:
+                journal.append("finally")
+
+    items: Any = loaded(Model()).stream(request())
+    assert await anext(items) == "one"
+    await in_thread(waiting)
+    await items.aclose()
+    assert journal == ["finally"]
+
+
+async def test_what_a_stopped_generator_raises_in_a_thread_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Model(Base):
+        def generate(self, prompt: str) -> Iterator[Any]:
+            try:
+                while True:
+                    yield "on and on"
+            finally:
+                raise OSError("the device is gone")
+
+    items: Any = loaded(Model()).stream(request())
+    assert await anext(items) == "on and on"
+    await items.aclose()
+    (record,) = caplog.records
+    assert record.exc_info
+    assert str(record.exc_info[1]) == "the device is gone"
 
 
 async def test_a_place_for_a_thread_is_free_again_after_a_stop() -> None:
@@ -387,9 +561,9 @@ def load(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Load:
     module = types.ModuleType("model_under_test")
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
-    async def load(model_class: type, **changed: Any) -> LoadedModel:
+    async def load(model_class: Any, **changed: Any) -> LoadedModel:
         module.__dict__["Model"] = model_class
-        return await load_model(make_settings(model="model_under_test:Model", **changed))
+        return await load_model(MODEL, make_settings(model=MODEL, **changed))
 
     return load
 
@@ -449,14 +623,59 @@ async def test_the_setting_for_how_many_run_reaches_the_model(load: Load) -> Non
     assert (await load(Model)).max_running == 1
     assert (await load(Model, max_running=4)).max_running == 4
 
+    class Single(Model):
+        one_at_a_time = True
 
-async def test_a_class_without_the_methods_is_told_which_are_missing(load: Load) -> None:
-    class OnlyClose:
-        def close(self) -> None:
-            pass
+    assert (await load(Single, max_running=4)).max_running == 1
 
-    with pytest.raises(TypeError, match=r"no init and no generate$"):
-        await load(OnlyClose)
+
+async def test_init_and_close_may_be_left_out(load: Load) -> None:
+    class Smallest:
+        def generate(self, prompt: str) -> Iterator[Any]:
+            yield prompt
+
+    model = await load(Smallest)
+    assert await ask(model) == ["last"]
+    await model.close()
+
+
+async def test_a_class_without_generate_is_told_so(load: Load) -> None:
+    with pytest.raises(TypeError, match=r"model_under_test:Model is no model: it has no generate$"):
+        await load(Base)
+
+
+async def test_only_a_class_is_a_model(load: Load) -> None:
+    with pytest.raises(TypeError, match=r"model_under_test:Model is no class$"):
+        await load(Base())
+
+
+async def test_generate_must_be_callable_with_what_it_is_given(load: Load) -> None:
+    class Nothing(Base):
+        def generate(self) -> Iterator[Any]:
+            yield ""
+
+    class Foreign(Base):
+        def generate(self, prompt: str, beams: int) -> Iterator[Any]:
+            yield beams
+
+    class Sometimes(Base):
+        def generate(self, prompt: str, *, seed: int) -> Iterator[Any]:
+            yield seed
+
+    class Fine(Base):
+        def generate(
+            self, prompt: str, thinking: bool, beams: int = 4, **more: Any
+        ) -> Iterator[Any]:
+            yield thinking
+
+    for model_class, sentence in (
+        (Nothing, "must take the prompt, or messages"),
+        (Foreign, "must have a default for beams: nothing but"),
+        (Sometimes, "must have a default for seed: most requests"),
+    ):
+        with pytest.raises(TypeError, match=sentence):
+            await load(model_class)
+    assert await ask(await load(Fine), thinking=True) == [True]
 
 
 async def test_a_coroutine_function_is_no_generator_and_the_error_says_so(load: Load) -> None:
@@ -481,26 +700,40 @@ async def test_what_init_raises_passes(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "error"),
+    ("name", "sentence"),
     [
-        ("simulate", ValueError),
-        ("backend.models.simulated", ValueError),
-        ("no_such_module:Model", ImportError),
-        ("backend.models.simulated:NoSuchModel", AttributeError),
+        (
+            "no_such_module:Model",
+            r"no no_such_module\.py in {folder}, where README\.md lies, and no package",
+        ),
+        ("no_such.module:Model", r"no no_such/module\.py in {folder}"),
+        ("needy:Model", "needy needs no_such_library, which is not installed: `uv add`"),
+        ("needy.py:Model", "needy.py is a file's name; .* needy:ClassName"),
+        ("./somewhere/needy.py:Model", "imports it, somewhere.needy:ClassName"),
+        (
+            "backend.models.simulated:Simulated",
+            "backend.models.simulated has no Simulated; it has SimulatedModel",
+        ),
+        ("backend.link:Model", "no Model, nor any class with a method generate"),
     ],
 )
 async def test_a_name_that_is_no_model_says_what_is_wrong(
-    make_settings: MakeSettings, name: str, error: type[Exception]
+    make_settings: MakeSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    sentence: str,
 ) -> None:
-    with pytest.raises(error) as raised:
-        await load_model(make_settings(model=name))
-    assert name.rpartition(":")[2] in str(raised.value) or name.partition(":")[0] in str(
-        raised.value
-    )
+    (tmp_path / "needy.py").write_text("import no_such_library\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    pattern = sentence.replace("{folder}", re.escape(str(tmp_path)))
+    with pytest.raises((ImportError, AttributeError), match=pattern):
+        await load_model(name, make_settings())
 
 
 async def test_the_simulated_model_is_there_by_its_short_name(make_settings: MakeSettings) -> None:
     settings = make_settings(simulated_min_delay_ms=0, simulated_max_delay_ms=0)
-    model = await load_model(settings)
+    model = await load_model("simulated", settings)
     assert model.max_running == 2000
     assert "".join(await ask(model)).startswith("You said: “last”.")

@@ -1,0 +1,1 @@
+"""Models to start from, one for each thing that `docs/your-model.md` tells."""
