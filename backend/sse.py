@@ -67,8 +67,11 @@ def finish(reason: str, prompt_tokens: int, completion_tokens: int) -> bytes:
 
 
 def failure(error: BurbleError) -> bytes:
-    """Frame the record that ends a log badly; nothing follows it."""
-    return event({"error": {"code": error.code, "message": str(error)}})
+    """Frame the record that ends a log badly; nothing follows it. `retry_after` is in seconds."""
+    record: dict[str, Any] = {"code": error.code, "message": str(error)}
+    if error.retry_after is not None:
+        record["retry_after"] = error.retry_after
+    return event({"error": record})
 
 
 def decode(stream: bytes) -> Iterator[dict[str, Any]]:
@@ -93,3 +96,39 @@ def last_event_id(value: str | None) -> int:
 def well_formed(text: str) -> str:
     """Join surrogate pairs and replace lone surrogates, which no UTF-8 can carry (RFC 3629, section 3)."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class EventDecoder:
+    """Takes the events of somebody else's stream apart (WHATWG HTML, section 9.2.6). It does no I/O."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._rest = bytearray()  # of a line, which may come byte by byte
+        self._data: list[bytes] = []
+        self._size = 0
+        self._after_cr = False
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the data of each event that `piece` completes. Raises `ValueError` beyond `max_bytes` of one event."""
+        if self._after_cr and piece:  # a line end may be cut between its two characters
+            piece = piece.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in piece:
+            self._after_cr = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._rest += piece
+        lines: list[bytes] = []
+        if b"\n" in piece:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+        for line in lines:
+            if line == b"data" or line.startswith(b"data:"):
+                data = line[5:].removeprefix(b" ")
+                self._data.append(data)
+                self._size += len(data) + 1  # an empty line counts as well
+            elif not line and self._data:
+                yield b"\n".join(self._data)
+                self._data.clear()
+                self._size = 0
+        if self._size + len(self._rest) > self._max_bytes:
+            raise ValueError(f"an event of more than {self._max_bytes} bytes")

@@ -100,3 +100,38 @@ def test_last_event_id_names_a_position(value: str | None, position: int) -> Non
 def test_anything_but_a_decimal_number_is_no_position(value: str) -> None:
     with pytest.raises(InvalidPosition):
         sse.last_event_id(value)
+
+
+# Each stream, and the data of its events.
+STREAMS = {
+    "one event": (b"data: a\n\n", [b"a"]),
+    "no space": (b"data:a\n\ndata:  b\n\n", [b"a", b" b"]),
+    "several lines": (b"data: a\ndata: b\n\n", [b"a\nb"]),
+    "nothing in it": (b"data\n\ndata:\n\n", [b"", b""]),
+    "carriage returns": (b"data: a\r\n\r\ndata: b\r\rdata: c\n\r\n", [b"a", b"b", b"c"]),
+    "comments and other fields": (b": hi\n\nid: 1\nevent: x\ndata: a\nretry: 1\nx\n\n", [b"a"]),
+    "another field of the same beginning": (b"database: a\n\n", []),
+    "an event that is not over": (b"data: a\n\ndata: b\n", [b"a"]),
+    "characters of several bytes": ("data: é😀\n\n".encode(), ["é😀".encode()]),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_is_taken_apart_however_it_is_cut(name: str) -> None:
+    stream, expected = STREAMS[name]
+    decoder = sse.EventDecoder(100)
+    assert [data for byte in stream for data in decoder.feed(bytes([byte]))] == expected
+    for cut in range(len(stream) + 1):
+        decoder = sse.EventDecoder(100)
+        pieces = (stream[:cut], b"", stream[cut:])
+        assert [data for piece in pieces for data in decoder.feed(piece)] == expected, cut
+
+
+@pytest.mark.parametrize(
+    "stream", [b"data: " + b"a" * 200, b"data: aaaaaaaa\n" * 20, b"data\n" * 200]
+)
+def test_an_event_that_never_ends_is_refused(stream: bytes) -> None:
+    decoder = sse.EventDecoder(100)
+    pieces = [stream[start : start + 10] for start in range(0, len(stream), 10)]
+    with pytest.raises(ValueError, match="more than 100 bytes"):
+        list(map(list, map(decoder.feed, pieces)))
