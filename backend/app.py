@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from backend import page, problem
 from backend.engine_client import EngineClient
-from backend.routes import chat, models, ops
+from backend.routes import chat, models, openai, ops
 from backend.runtime import private_folder
 from backend.security import BodyLimit, SecurityHeaders
 from backend.settings import Settings
@@ -27,7 +27,11 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.engines = EngineClient(private_folder(settings.runtime_path), settings.keep_alive)
+        app.state.engines = EngineClient(
+            private_folder(settings.runtime_path),
+            settings.keep_alive,
+            models=[model.id for model in settings.models],
+        )
         await app.state.engines.open()
         yield
         await app.state.engines.close()
@@ -45,6 +49,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     problem.install(app)
     app.include_router(chat.router)
     app.include_router(models.router)
+    app.include_router(openai.router)
     app.include_router(ops.router)
     page.install(app)
     return SecurityHeaders(app)  # outside of Starlette's own handler of what nobody foresaw

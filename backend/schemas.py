@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backend import link, sse
-from backend.errors import InvalidRequest, PromptTooLong
+from backend.errors import InvalidRequest, PromptTooLong, UnknownModel
 from backend.settings import Settings
 
 Role = Literal["system", "user", "assistant"]
@@ -26,7 +26,26 @@ class Message(Strict):
     content: str
 
 
-class ChatRequest(Strict):
+# `fail_fast`: to tell all that is wrong with 100,000 messages takes seconds.
+Messages = Annotated[list[Message], Field(fail_fast=True)]
+
+
+class Sampling(Strict):
+    """The settings that a model takes if its class names them; a request with another one is refused."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    # With a least length lone surrogates are refused as well, which no model could be told.
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the settings that the client has set."""
+        return self.model_dump(include=set(link.SAMPLING), exclude_none=True)
+
+
+class ChatRequest(Sampling):
     """A question: either `prompt` alone, or the whole conversation in `messages`, the last one the user's."""
 
     model_config = ConfigDict(
@@ -39,59 +58,84 @@ class ChatRequest(Strict):
     )
 
     prompt: str | None = None
-    messages: list[Message] | None = None
+    messages: Messages | None = None
     model: str | None = Field(None, description="one of `GET /models`")
     thinking: bool = Field(False, description="let the model think first, and show what it thinks")
     resumable: bool = Field(
         False,
         description="number the events, and let the generation outlive a lost connection for a while",
     )
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    stop: Annotated[list[str], Field(max_length=4)] | None = None
-    seed: int | None = None
 
     @model_validator(mode="after")
     def _check_question(self) -> ChatRequest:
         if self.prompt is not None and self.messages is not None:
-            raise _invalid("messages", "Send either prompt or messages, not both.")
+            raise invalid("messages", "Send either prompt or messages, not both.")
         if self.prompt is None and self.messages is None:
-            raise _invalid("prompt", "Send a prompt, or messages.")
-        if self.messages is None:
-            if not (self.prompt or "").strip():
-                raise _invalid("prompt", "The prompt is empty.")
-        elif (
-            not self.messages
-            or self.messages[-1].role != "user"
-            or not self.messages[-1].content.strip()
-        ):
-            raise _invalid("messages", "The last message must be the user's, and not empty.")
+            raise invalid("prompt", "Send a prompt, or messages.")
+        if self.prompt is not None and not self.prompt.strip():
+            raise invalid("prompt", "The prompt is empty.")
         return self
 
     def to_generation(self, settings: Settings) -> link.GenerationRequest:
-        """Return what an engine is asked.
+        """Return what an engine is asked. Raises what `generation` raises."""
+        return generation(
+            settings,
+            model=self.model,
+            messages=self.messages or [],
+            prompt=self.prompt,
+            thinking=self.thinking,
+            resumable=self.resumable,
+            sampling=self.sampling(),
+        )
 
-        Raises `InvalidRequest` for a model that is not served, and `PromptTooLong` for all messages together.
-        """
-        if self.model not in (None, settings.model):
-            raise _invalid("model", f"There is no such model here: {settings.model} is served.")
-        field = "prompt" if self.messages is None else "messages"
-        messages = self.messages or [Message(role="user", content=self.prompt or "")]
-        length = sum(len(message.content) for message in messages)
-        if length > settings.max_prompt_chars:
-            message = f"{length} characters are too many: at most {settings.max_prompt_chars} are allowed."
-            raise PromptTooLong(message, errors=[{"field": field, "message": message}])
-        return {
-            "messages": [
-                {"role": message.role, "content": sse.well_formed(message.content)}
-                for message in messages
-            ],
-            "thinking": self.thinking,
-            "resumable": self.resumable,
-            "sampling": self.model_dump(include=set(link.SAMPLING), exclude_none=True),
-            "queue": False,
-        }
+
+def generation(
+    settings: Settings,
+    *,
+    model: str | None,
+    messages: list[Message],
+    prompt: str | None = None,
+    thinking: bool,
+    resumable: bool,
+    sampling: dict[str, Any],
+) -> link.GenerationRequest:
+    """Return what an engine is asked, whichever API it was asked by; `prompt` stands in the place of `messages`.
+
+    Raises `InvalidRequest` for a conversation whose last message is not the user's, `UnknownModel`, and `PromptTooLong`
+    for all messages together.
+    """
+    field = "messages" if prompt is None else "prompt"
+    if prompt is not None:
+        messages = [Message(role="user", content=prompt)]
+    if not messages or messages[-1].role != "user" or not messages[-1].content.strip():
+        raise invalid(field, "The last message must be the user's, and not empty.")
+    if model is not None:
+        check_served(model, settings)
+    length = sum(len(message.content) for message in messages)
+    if length > settings.max_prompt_chars:
+        message = (
+            f"{length} characters are too many: at most {settings.max_prompt_chars} are allowed."
+        )
+        raise PromptTooLong(message, errors=[{"field": field, "message": message}])
+    return {
+        "model": model,
+        "messages": [
+            {"role": message.role, "content": sse.well_formed(message.content)}
+            for message in messages
+        ],
+        "thinking": thinking,
+        "resumable": resumable,
+        "sampling": sampling,
+        "queue": False,
+    }
+
+
+def check_served(model: str, settings: Settings) -> None:
+    """Raise `UnknownModel` for a model that cannot be asked here."""
+    served = [served.id for served in settings.models]
+    if model not in served:
+        message = f"There is no such model here. Served: {', '.join(served)}."
+        raise UnknownModel(message, errors=[{"field": "model", "message": message}])
 
 
 class ChatResponse(BaseModel):
@@ -105,6 +149,7 @@ class ServedModel(BaseModel):
     """A model that can be asked. What depends on its class is null until it has been loaded."""
 
     id: str
+    name: str = Field(description="what people call it; the id where it has no other name")
     takes: list[str] | None = Field(description="the sampling settings; any other is refused")
     thinking: bool | None = Field(description="whether it can think first")
     system: bool | None = Field(
@@ -122,7 +167,8 @@ class ServedModels(BaseModel):
     models: list[ServedModel]
 
 
-def _invalid(field: str, message: str) -> InvalidRequest:
+def invalid(field: str, message: str) -> InvalidRequest:
+    """Return the error that says what is wrong with one field."""
     return InvalidRequest(message, errors=[{"field": field, "message": message}])
 
 

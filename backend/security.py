@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.errors import BodyTooLarge
-from backend.problem import problem_response
+from backend.problem import error_response
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -95,7 +95,7 @@ class BodyLimit:
             error = BodyTooLarge(
                 f"The body is too large: at most {MAX_BODY_BYTES} bytes are allowed."
             )
-            await problem_response(error)(scope, receive, send)
+            await error_response(error, scope["path"])(scope, receive, send)
             return
         replayed = False
 

@@ -18,7 +18,7 @@ from gunicorn.dirty.client import close_dirty_client
 from gunicorn.dirty.errors import DirtyError
 from playwright.sync_api import Page
 
-from e2e.stack import Stack, http_client, wait_for
+from e2e.stack import MODEL, Stack, http_client, wait_for
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
@@ -421,7 +421,8 @@ def test_the_models_are_listed_with_what_they_take(
     stack: Stack, simulated_stack: Stack, start_stack: StartStack
 ) -> None:
     scripted = {
-        "id": "e2e.scripted_model:ScriptedModel",
+        "id": MODEL,
+        "name": MODEL,
         "takes": ["temperature", "top_p", "max_tokens"],
         "thinking": True,
         "system": True,
@@ -430,7 +431,9 @@ def test_the_models_are_listed_with_what_they_take(
     }
     every = ["temperature", "top_p", "max_tokens", "stop", "seed"]
     assert models(stack) == [scripted]
-    assert models(simulated_stack) == [{**scripted, "id": "simulated", "takes": every}]
+    assert models(simulated_stack) == [
+        {**scripted, "id": "simulated", "name": "Simulated model", "takes": every}
+    ]
     loading = start_stack(
         ready=False,
         before=lambda stack: (stack.script / "hold-load").touch(),
@@ -445,7 +448,7 @@ def test_the_models_are_listed_with_what_they_take(
 def test_a_model_that_is_listed_can_be_asked(stack: Stack) -> None:
     [model] = models(stack)
     assert text(chat(stack, "a", model=model["id"]).text) == "a "
-    refused = check_problem(chat(stack, "a", model="another"), 422, "invalid_request")
+    refused = check_problem(chat(stack, "a", model="another"), 422, "unknown_model")
     assert model["id"] in refused["detail"]
 
 
@@ -513,7 +516,7 @@ BAD_BODIES: dict[str, tuple[bytes, int, str, str | None]] = {
     ),
     "wrong type": (A + b', "thinking": "yes"}', 422, "invalid_request", "thinking"),
     "number for a flag": (A + b', "resumable": 1}', 422, "invalid_request", "resumable"),
-    "a model that is not served": (A + b', "model": "x"}', 422, "invalid_request", "model"),
+    "a model that is not served": (A + b', "model": "x"}', 422, "unknown_model", "model"),
     "too hot": (A + b', "temperature": 2.5}', 422, "invalid_request", "temperature"),
     "not a number": (A + b', "temperature": NaN}', 422, "invalid_request", "temperature"),
     "no tokens": (A + b', "max_tokens": 0}', 422, "invalid_request", "max_tokens"),

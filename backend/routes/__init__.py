@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from backend.engine_client import EngineClient
+from backend.link import Abilities
 from backend.settings import Settings
 
 
@@ -23,3 +24,8 @@ async def _settings(request: Request) -> Settings:
 # Both are coroutines: FastAPI would call a plain function in a thread of its pool, for each request.
 Engines = Annotated[EngineClient, Depends(_engines)]
 TheSettings = Annotated[Settings, Depends(_settings)]
+
+
+def abilities(engines: EngineClient) -> dict[str, Abilities]:
+    """Return what each model that is loaded can do, by its id."""
+    return {state["model"]: state["abilities"] for state in engines.states() if state["abilities"]}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from backend import sse
-from backend.errors import by_code
+from backend.errors import from_event
 from backend.event_stream import EventStream, read_all
 from backend.routes import Engines, TheSettings
 from backend.schemas import EVENT_EXAMPLES, ChatRequest, ChatResponse
@@ -65,7 +65,7 @@ async def chat_sync(
     response, thinking = [], []
     for event in sse.decode(await read_all(stream, request.receive)):
         if "error" in event:
-            raise by_code(event["error"]["code"])(event["error"]["message"])
+            raise from_event(event["error"])
         if "thinking" in event:
             thinking.append(event["thinking"])
         else:

@@ -11,12 +11,13 @@ from backend.settings import Settings
 
 
 def generation(limit: int = 1000, **body: Any) -> Any:
-    settings = Settings(_env_file=None, model="served", max_prompt_chars=limit)
+    settings = Settings(_env_file=None, model="my.models:Served,simulated", max_prompt_chars=limit)
     return ChatRequest.model_validate_json(json.dumps(body)).to_generation(settings)
 
 
 def test_a_prompt_is_a_conversation_of_one_message() -> None:
     assert generation(prompt=" hello ") == {
+        "model": None,
         "messages": [{"role": "user", "content": " hello "}],
         "thinking": False,
         "resumable": False,
@@ -57,9 +58,9 @@ def test_the_limit_counts_the_characters_of_all_messages() -> None:
 
 
 def test_a_model_may_be_named_and_has_to_be_served() -> None:
-    assert generation(prompt="a", model="served") == generation(prompt="a")
-    assert generation(prompt="a", model=None) == generation(prompt="a")
-    with pytest.raises(InvalidRequest, match="served is served") as refused:
+    for name in ("my.models:Served", "simulated", None):
+        assert generation(prompt="a", model=name)["model"] == name
+    with pytest.raises(InvalidRequest, match=r"Served: my\.models:Served, simulated") as refused:
         generation(prompt="a", model="another")
     assert refused.value.errors[0]["field"] == "model"
 
