@@ -3,6 +3,7 @@
 
 uv := quote(env("UV", "uv"))
 run := uv + " run --quiet"
+local_torch := env("LOCAL_TORCH", "")
 
 # Exact, because a new compiler finds new things to complain about.
 
@@ -19,12 +20,13 @@ up:
     exec {{ run }} gunicorn -c gunicorn_conf.py
 
 # The page needs no such help: it is served as it lies on the disk. A restart gives running answers a second to finish.
+# It is the folder that is watched: a file that an editor puts in another's place would be lost sight of.
 
-# Serve the chat and start the back end afresh whenever its code changes
+# Serve the chat and start the back end afresh whenever its code, or your model's, changes
 dev:
     exec env BURBLE_DIRTY_GRACEFUL_TIMEOUT="${BURBLE_DIRTY_GRACEFUL_TIMEOUT:-1}" {{ run }} watchfiles \
-        --filter python --ignore-paths backend/tests --sigint-timeout 60 \
-        'gunicorn -c gunicorn_conf.py' backend gunicorn_conf.py
+        --filter python --ignore-paths backend/tests,bench,e2e,frontend --sigint-timeout 60 \
+        'gunicorn -c gunicorn_conf.py' .
 
 # In a process for each core, up to four, each with stacks and a browser of its own.
 
@@ -41,6 +43,18 @@ test-long *args:
 # Run the tests of the whole stack in a browser (arguments go to pytest)
 e2e *args:
     {{ run }} pytest e2e "$@"
+
+# In an environment of their own, because the extra is large. What `LOCAL_TORCH` names is installed first: a build of
+# PyTorch for CPU alone, for example.
+
+# Run the tests of the local-model backend, which need its extra (arguments go to pytest)
+test-local *args:
+    {{ uv }} venv --quiet --allow-existing --seed .cache/local
+    {{ if local_torch == "" { "" } else { ".cache/local/bin/python -m pip install --quiet " + quote(local_torch) } }}
+    {{ uv }} pip install --quiet --python .cache/local -r pyproject.toml \
+        --extra transformers --extra quantization --group dev
+    .cache/local/bin/python -m pytest backend/tests/local backend/tests/test_examples.py \
+        e2e/test_local.py "$@"
 
 # Check format, style and types, of the page's code too where Node.js is installed
 lint:
