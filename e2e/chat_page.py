@@ -119,9 +119,10 @@ class ChatPage:
         self.wait_note("Stopped")
 
     def serve_models(self, *models: dict[str, Any]) -> None:
-        """Let the page hear of these models, each as far as it differs from the scripted one."""
+        """Let the page hear of these models, now and later, each as far as it differs from the scripted one."""
         usual = {
             "id": MODEL,
+            "name": "Scripted",
             "takes": ["temperature", "top_p", "max_tokens"],
             "thinking": True,
             "system": True,
@@ -129,7 +130,11 @@ class ChatPage:
             "context_tokens": None,
         }
         listed = {"models": [usual | model for model in models]}
+        self.page.unroute("**/models")
         self.page.route("**/models", lambda route: route.fulfill(json=listed))
+        self.page.evaluate(
+            "async (url) => (await import(url)).models.reload()", self.url + "js/models.js"
+        )
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name)

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Route, expect
 
 from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
-from e2e.stack import MODEL, Stack
+from e2e.stack import Stack
 
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
@@ -27,7 +27,6 @@ class Settings:
         self.button = chat.page.locator("#settings")
         self.dialog = chat.page.get_by_role("dialog", name="Settings for this conversation")
         self.preset = self.dialog.get_by_role("combobox", name="Preset")
-        self.model = self.dialog.get_by_role("combobox", name="Model")
         self.system = self.field("System prompt")
         self.temperature = self.field("Temperature")
         self.top_p = self.field("Top-p")
@@ -182,25 +181,13 @@ def test_what_is_wrong_is_said_and_not_sent(chat: ChatPage, settings: Settings) 
 # Models
 
 
-def test_one_model_is_named_and_several_are_chosen_from(
-    chat: ChatPage, settings: Settings, open_chat: OpenChat
-) -> None:
-    chat.serve_models({})
+def test_the_model_is_named_with_what_it_can_do(chat: ChatPage, settings: Settings) -> None:
+    chat.serve_models({"name": "Scripted", "context_tokens": 8192})
     settings.open()
-    expect(settings.dialog.get_by_text(f"Model: {MODEL}")).to_be_visible()
-    expect(settings.model).to_have_count(0)
-
-    several = open_chat(chat.url.removesuffix("/"))
-    several.serve_models({"id": "other"}, {})
-    settings = Settings(several).open()
-    expect(settings.model).to_have_value("")
-    settings.model.select_option(MODEL)
-    settings.close()
-    with several.page.expect_request("**/chat") as sent:
-        ask(several, "chosen")
-    assert json.loads(sent.value.post_data or "")["model"] == MODEL
-    several.button("Details").click()
-    expect(several.page.locator(".figures")).to_contain_text(f"Model{MODEL}")
+    expect(settings.dialog.get_by_text("Model: Scripted")).to_be_visible()
+    expect(
+        settings.dialog.get_by_text("Thinking · System prompt · 8,192 tokens", exact=True)
+    ).to_be_visible()
 
 
 def test_what_a_model_does_not_take_cannot_be_set(chat: ChatPage, settings: Settings) -> None:
@@ -228,6 +215,7 @@ def test_what_was_set_for_another_model_is_not_sent(chat: ChatPage, settings: Se
 
 def test_a_server_without_a_list_of_models_does_as_well(chat: ChatPage, settings: Settings) -> None:
     chat.page.route("**/models", lambda route: route.fulfill(status=404))
+    chat.reload()
     settings.open().temperature.fill("1")
     expect(settings.dialog.get_by_text("Model:")).to_be_hidden()
     settings.close()
@@ -400,8 +388,8 @@ def test_a_message_that_cannot_fit_is_kept_and_not_sent(
     open_chat: OpenChat, small_stack: Stack
 ) -> None:
     chat = open_chat(small_stack.url)
-    with chat.page.expect_response("**/models"):
-        settings = Settings(chat).open()
+    expect(chat.page.locator("#model")).to_be_visible()  # it is known by then
+    settings = Settings(chat).open()
     settings.system.fill("😀" * 100)
     settings.close()
     chat.composer.fill("é" * 901)
@@ -424,6 +412,7 @@ def test_a_message_that_the_server_finds_too_long_can_only_be_edited(
 ) -> None:
     chat = open_chat(small_stack.url)
     chat.page.route("**/models", lambda route: route.fulfill(status=404))
+    chat.reload()
     chat.send("x" * 1001)
     expect(chat.error).to_contain_text("Your message is too long for this server.")
     expect(chat.answers.last.get_by_role("button")).to_have_text(["Edit message"])

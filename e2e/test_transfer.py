@@ -133,6 +133,7 @@ def test_what_is_taken_away_can_be_brought_in_elsewhere(
 
 
 def test_markdown_is_saved_to_be_read(chat: ChatPage, tmp_path: Path) -> None:
+    chat.serve_models({})
     chat.send(script("as-markdown", ["say", "An *answer*.\n\n```py\nx = 1"]))
     chat.wait_finished()
     open_dialog(chat)
@@ -141,7 +142,7 @@ def test_markdown_is_saved_to_be_read(chat: ChatPage, tmp_path: Path) -> None:
     saved.save_as(file)
     text = file.read_text()
     assert re.match(r"# .+\n\n\*.+\*\n\n## You\n\n", text)
-    assert text.endswith("## Burble\n\nAn *answer*.\n\n```py\nx = 1\n```\n")
+    assert text.endswith("## Scripted\n\nAn *answer*.\n\n```py\nx = 1\n```\n")
     assert saved.suggested_filename.endswith(".md")
 
 

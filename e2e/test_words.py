@@ -14,7 +14,7 @@ from e2e.scripted_model import script
 from e2e.stack import Stack
 
 # What is written in Latin letters in any language: names, keys, and codes for programs.
-NAMES = "Burble|Markdown|Enter|Shift|Ctrl|Esc|[KU]"
+NAMES = "e2e\\.scripted_model:ScriptedModel|Burble|Markdown|Enter|Shift|Ctrl|Esc|[KU]"
 
 # Every text and every name that is shown or spoken, but for what a model, a reader or the server wrote.
 LATIN = """(names) => {

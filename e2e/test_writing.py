@@ -225,6 +225,7 @@ def test_a_message_that_never_arrived_is_no_part_of_later_prompts(
 ) -> None:
     chat = open_chat(start_stack(max_prompt_chars=30).url)
     chat.page.route("**/models", lambda route: route.abort())  # else the composer would refuse it
+    chat.reload()
     chat.send("much longer than thirty characters")
     expect(chat.error).to_contain_text("too long")
     chat.send("short")

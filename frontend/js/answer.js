@@ -35,7 +35,7 @@
  * @property {string} lastEventId the generation's last event that is in it
  * @property {number} runs how often it was begun and gone on with
  * @property {number} leftOut how many messages before it did not fit into the prompt
- * @property {string | null} model which one was asked, null for the server's own choice
+ * @property {string | null} model the id of the one that writes it; null for the server's own choice, where that is not known
  * @property {"stop" | "length" | "cancelled" | null} finishReason
  * @property {Figures} figures
  * @property {End | null} end null while it runs
@@ -196,8 +196,18 @@ function progress({ runs, end, generation, lastEventId }) {
  * @param {import("./store.js").Message | undefined} answer
  */
 export function neverArrived(answer) {
-  if (answer?.role !== "assistant" || answer.content !== "" || answer.generation !== "") return false;
-  return answer.end?.kind === "refused" || answer.end?.kind === "unreachable";
+  if (answer?.role !== "assistant" || answer.content !== "") return false;
+  if (isTooLong(answer)) return true;
+  return answer.generation === "" && (answer.end?.kind === "refused" || answer.end?.kind === "unreachable");
+}
+
+/**
+ * Whether the message that this answers cannot be taken, and so will not be when it is sent again.
+ *
+ * @param {Answer} answer
+ */
+export function isTooLong({ end }) {
+  return (end?.kind === "refused" || end?.kind === "failed") && end.code === "prompt_too_long";
 }
 
 /** @param {Answer} answer */

@@ -65,6 +65,8 @@ export class Chat {
   #record;
   /** Whether something was sent: before that, all there is is a draft. */
   #isBegun;
+  /** What a conversation that is not begun need not keep. @type {Settings} */
+  #usual;
   /** Where the path ends that is shown here. @type {string | null} */
   #head;
   /** By the id of the answer. @type {Map<string, Reading>} */
@@ -77,12 +79,13 @@ export class Chat {
   /**
    * @param {Surroundings} around
    * @param {{conversation?: Conversation, messages?: Message[], draft?: Draft, settings?: Settings}} [kept] what is kept
-   *   of a conversation; `settings` are those of a new one
+   *   of a conversation; `settings` are those that a new one begins with, where its draft has none
    */
   constructor(around, { conversation, messages = [], draft, settings } = {}) {
     this.#around = around;
     this.#isBegun = conversation !== undefined;
-    this.#record = conversation ?? newConversation(settings ?? defaultSettings());
+    this.#usual = { ...defaultSettings(), model: settings?.model ?? null };
+    this.#record = conversation ?? newConversation(draft?.settings ?? settings ?? this.#usual);
     this.tree = new Tree(messages);
     // The head may have been written a moment before its messages, or be lost by an import.
     this.#head = this.tree.get(this.#record.head) ? this.#record.head : this.tree.newestEnd(null);
@@ -341,7 +344,7 @@ export class Chat {
   /** @returns {Draft} */
   get #draft() {
     const { draft: text, editing, settings } = this.state;
-    const isDefault = sameSettings(settings, defaultSettings());
+    const isDefault = sameSettings(settings, this.#usual);
     const conversation = this.#isBegun ? this.#record.id : this.#around.newKey;
     return { conversation, text, editing, settings: this.#isBegun || isDefault ? null : settings };
   }
@@ -371,12 +374,14 @@ export class Chat {
    */
   async #ask({ content, think }, parent, waiting) {
     this.#leaveEditing();
-    const { id: conversation, title } = this.#record;
+    const { id: conversation, title, settings } = this.#record;
+    // That one which was used elsewhere is gone is no news in a conversation that begins.
+    if (!this.#isBegun) settings.model = models.served(settings.model);
     const now = Date.now();
     /** @type {UserMessage} */
     const question = { id: newId(), conversation, parent, createdAt: now, role: "user", content };
     if (title === "") this.#record.title = titleOf(content);
-    const { model } = this.state.settings;
+    const { model } = settings;
     await this.#begin([question, newAnswer({ id: newId(), conversation, parent: question.id, think, model })], waiting);
   }
 
@@ -493,7 +498,9 @@ export class Chat {
     const model = models.named(answer.model);
     const { messages, leftOut } = makePrompt(path, settings, model);
     answer.leftOut = leftOut;
-    const asked = { ...settings, think: answer.think, model: models.served(answer.model) };
+    const asked = { ...settings, think: answer.think && model.thinking, model: models.served(answer.model) };
+    // Who has begun it is named, should another one go on.
+    if (answer.content === "") answer.model = model.id || answer.model;
     return { messages, ...requestSettings(asked, model.takes), resumable: true };
   }
 
@@ -513,7 +520,9 @@ export class Chat {
    */
   #end(answer, end) {
     endThinking(answer);
+    answer.model ??= models.named(null).id || null;
     answer.end = end;
+    if (end.kind === "refused" && end.code === "unknown_model") models.reload();
     this.#save(answer);
     this.#ended(answer);
     this.#around.changed(this);

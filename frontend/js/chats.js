@@ -74,6 +74,7 @@ export class Chats {
   async open() {
     for (const conversation of await this.store.conversations()) this.#conversations.set(conversation.id, conversation);
     this.#list = null;
+    this.shown = this.#make({ settings: this.#newSettings() });
     await this.#takeUpDraft();
     const old = [...this.#conversations.values()].filter(({ deletedAt }) => deletedAt && deletedAt < Date.now() - UNDO_MS);
     if (old.length > 0) this.forget(old.map(({ id }) => id));
@@ -142,8 +143,7 @@ export class Chats {
     // What was not begun yet is still here.
     if (this.#unbegun?.id === "") return this.#show(this.#unbegun);
     const draft = await this.store.draft(this.#newKey);
-    const settings = draft?.settings ?? { ...defaultSettings(), think: this.shown.state.settings.think };
-    if (asked === this.#asked) this.#show(this.#make({ draft, settings }));
+    if (asked === this.#asked) this.#show(this.#make({ draft, settings: this.#newSettings() }));
   }
 
   /**
@@ -221,6 +221,14 @@ export class Chats {
   /** Keep what is written, for the page may end without a word. */
   keepDraft() {
     this.shown.keepDraft();
+  }
+
+  /** Those of a new conversation: it goes on with the model that is shown, or at first with the one that was asked last. */
+  #newSettings() {
+    const { id, state } = this.shown;
+    const { think, model } = state.settings;
+    const last = id === "" ? this.list[0]?.settings.model : null;
+    return { ...defaultSettings(), think, model: model ?? last ?? null };
   }
 
   /** @param {ConstructorParameters<typeof Chat>[1]} [kept] */
@@ -405,7 +413,7 @@ export class Chats {
     // It can be brought back; where nothing is kept, only from here.
     if (this.store.keeps) this.#chats.delete(id);
     if (this.shown.id !== id) return;
-    this.shown = this.#unbegun?.id === "" ? this.#unbegun : this.#make();
+    this.shown = this.#unbegun?.id === "" ? this.#unbegun : this.#make({ settings: this.#newSettings() });
     this.#gone(isOwn);
     this.#changed();
     this.#takeUpDraft();
@@ -418,7 +426,7 @@ export class Chats {
     // A page that was loaded again is not gone.
     if (draft?.isLeft) this.store.saveDraft({ ...draft, isLeft: false });
     if (!draft || shown !== this.shown || shown.id !== "" || shown.state.draft !== "") return;
-    this.#show(this.#make({ draft, settings: draft.settings ?? undefined }));
+    this.#show(this.#make({ draft, settings: this.#newSettings() }));
   }
 
   /** @param {string} id */

@@ -36,20 +36,31 @@ async function persist(load) {
   }
 }
 
+/** Those that are loaded, or are being. @type {Map<string, Promise<unknown>>} */
+const styles = new Map();
+
 /**
  * Load a style sheet, once; rejects as the import of a module does.
  *
  * @param {string} name of a file in `styles/`
- * @returns {Promise<void>}
+ * @returns {Promise<unknown>}
  */
 export function loadStyles(name) {
+  const loading = styles.get(name) ?? link(name);
+  styles.set(name, loading);
+  return loading;
+}
+
+/** @param {string} name */
+function link(name) {
   return new Promise((resolve, reject) => {
     const link = document.createElement("link");
     link.rel = "stylesheet";
     link.href = new URL(`../styles/${name}`, import.meta.url).href;
-    link.onload = () => resolve();
+    link.onload = resolve;
     link.onerror = () => {
       link.remove();
+      styles.delete(name);
       reject(new TypeError(`${name} did not arrive`));
     };
     document.head.append(link);

@@ -4,6 +4,7 @@ import { HOME, isCopy } from "./api.js";
 import { Chats } from "./chats.js";
 import { listen, onTouch } from "./keys.js";
 import { lazily, loadStyles } from "./lazy.js";
+import { models } from "./models.js";
 import { Store } from "./store.js";
 import { ComposerView } from "./views/composer.js";
 import { takeFiles } from "./views/drop.js";
@@ -60,8 +61,8 @@ const composer = new ComposerView(form, chats, { sent: () => follow.toEnd(), say
 const settings = new SettingsButton(byId("settings"), chats, { failed: (text) => composer.refuse([text]) });
 new ThemeButton(byId("theme"), say);
 const loadHelp = lazily(
-  () => import("./views/help.js"),
-  ({ HelpView }) => new HelpView(() => composer.focus()),
+  () => Promise.all([import("./views/help.js"), loadStyles("help.css"), loadStyles("dialog.css")]),
+  ([{ HelpView }]) => new HelpView(() => composer.focus()),
 );
 const openHelp = async () => (await loadHelp()).open();
 
@@ -87,6 +88,16 @@ const loadConversation = lazily(
   },
 );
 
+/** Where there are several models. @type {import("./views/model_picker.js").ModelPicker | null} */
+let picker = null;
+const loadPicker = lazily(
+  () => Promise.all([import("./views/model_picker.js"), loadStyles("menu.css")]),
+  ([{ ModelPicker }]) => {
+    picker = new ModelPicker(byId("model"), byId("trouble"), chats, after);
+    picker.draw();
+  },
+);
+
 /** What a first visit does without. */
 const loadOffline = lazily(
   () => import("./offline.js"),
@@ -96,7 +107,7 @@ const loadOffline = lazily(
 /** The list of conversations. While there are none, it is as `index.html` has it. @type {import("./views/list.js").ListView | null} */
 let list = null;
 const loadList = lazily(
-  () => Promise.all([import("./views/list.js"), loadStyles("list.css")]),
+  () => Promise.all([import("./views/list.js"), ...["list.css", "menu.css", "dialog.css"].map(loadStyles)]),
   ([{ ListView }]) => {
     list = new ListView(byId("list"), chats, { button: byId("show-list"), say, exportOne: openTransfer });
     list.draw();
@@ -124,11 +135,26 @@ function draw() {
   else drawPlainly(byId("conversation"), chats.shown);
   composer.draw();
   settings.draw();
+  drawModel(state.settings.model);
   status.draw(composer.news);
   if (chats.shown.pace.clumpy) loadNotice();
   update(byId("no-conversations"), { hidden: chats.list.length > 0 });
   if (chats.list.length > 0) loadList();
   list?.draw();
+}
+
+/**
+ * Show which model answers; what is more to say of it is not needed where there is only one.
+ *
+ * @param {string | null} id
+ */
+function drawModel(id) {
+  const { name } = models.named(id);
+  const model = byId("model");
+  update(model, { hidden: name === "", title: name });
+  update(/** @type {HTMLElement} */ (model.querySelector("bdi")), { textContent: name });
+  if (name !== "" && (models.list.length > 1 || models.served(id) !== id)) loadPicker();
+  picker?.draw();
 }
 
 /** @param {string} title of a conversation */
@@ -254,4 +280,5 @@ window.addEventListener("hashchange", async () => {
 
 await go();
 draw();
+if (!isCopy) models.follow(scheduleDraw);
 composer.focus();

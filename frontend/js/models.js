@@ -1,10 +1,11 @@
 /**
  * The models that the server serves, and what each takes.
  *
- * They are asked for once, when first wanted, and again after that failed or not all was known: what depends on a model's
- * class a server knows only once it has loaded it. Until then, and where a server does not tell, a model is taken to take
- * everything.
+ * What depends on a model's class a server knows only once it has loaded it. Until then, and where a server does not tell,
+ * a model is taken to take everything.
  */
+
+import { backoff, pause } from "./retry.js";
 
 /** How many characters a server takes by default (BURBLE_MAX_PROMPT_CHARS). */
 const MAX_CHARS = 100_000;
@@ -12,10 +13,14 @@ const MAX_CHARS = 100_000;
 /** How long the list is waited for, in ms: what is asked of a model may wait for it. */
 const PATIENCE_MS = 5000;
 
+/** When to ask again for what was not told, in ms. */
+const TIMES = { base: 2000, cap: 60_000 };
+
 /**
  * @typedef {object} Model
- * @property {string} id "" for one whose name is not known
- * @property {readonly string[] | null} takes the names of the sampling settings that it takes; null for all
+ * @property {string} id what it is asked by; "" where that is not known
+ * @property {string} name for people
+ * @property {readonly string[] | null} takes the names of the sampling settings that it takes; null, until it is loaded, for all
  * @property {boolean} thinking whether it can think first
  * @property {boolean} system whether it takes a system prompt
  * @property {number} maxChars of all messages together, in characters (code points)
@@ -23,7 +28,7 @@ const PATIENCE_MS = 5000;
  */
 
 /** @type {Model} */
-const UNKNOWN = { id: "", takes: null, thinking: true, system: true, maxChars: MAX_CHARS, contextTokens: null };
+const UNKNOWN = { id: "", name: "", takes: null, thinking: true, system: true, maxChars: MAX_CHARS, contextTokens: null };
 
 export class Models {
   /** The server's own choice comes first. Empty where the server does not tell. @type {readonly Model[]} */
@@ -35,6 +40,7 @@ export class Models {
   #isWhole = false;
   /** @type {Promise<void> | null} */
   #loading = null;
+  #changed = () => {};
 
   /** @param {string | URL} url */
   constructor(url) {
@@ -49,7 +55,28 @@ export class Models {
   }
 
   /**
-   * The model that is asked by this name: the server's own choice for null, and for one that it does not serve.
+   * Ask until all is known.
+   *
+   * @param {() => void} changed called whenever the server has told something, then and later
+   */
+  async follow(changed) {
+    this.#changed = changed;
+    for (let failures = 0; !this.#isWhole; failures += 1) {
+      await this.load();
+      if (!this.#isWhole) await pause(backoff(failures, TIMES));
+    }
+  }
+
+  /** The server seems to serve others by now: ask it anew. */
+  async reload() {
+    // What is being told may be old already.
+    await this.#loading;
+    this.#isWhole = false;
+    await this.load();
+  }
+
+  /**
+   * The model that is asked by this id: the server's own choice for null, and for one that it does not serve.
    *
    * @param {string | null} id
    * @returns {Model}
@@ -59,7 +86,16 @@ export class Models {
   }
 
   /**
-   * The name to ask by: null, for the server's own choice, where the server does not serve that model.
+   * What people call the model with this id, which need not be served.
+   *
+   * @param {string} id
+   */
+  nameOf(id) {
+    return this.list.find((model) => model.id === id)?.name ?? plainName(id);
+  }
+
+  /**
+   * The id to ask by: null, for the server's own choice, where the server does not serve that model.
    *
    * @param {string | null} id
    */
@@ -70,11 +106,12 @@ export class Models {
   async #ask() {
     try {
       const response = await fetch(this.#url, { signal: AbortSignal.timeout(PATIENCE_MS) });
-      if (response.ok) this.list = (await response.json()).models.map(read);
       // An older server has no such list.
-      else if (response.status !== 404) return;
+      if (!response.ok && response.status !== 404) return;
+      this.list = response.ok ? (await response.json()).models.map(read) : [];
       this.#isKnown = true;
       this.#isWhole = this.list.every(({ takes }) => takes !== null);
+      this.#changed();
     } catch (error) {
       // No connection, a time that ran out, or somebody else's answer: another time it may be there.
       if (error instanceof TypeError || error instanceof SyntaxError || error instanceof DOMException) return;
@@ -83,9 +120,18 @@ export class Models {
   }
 }
 
+/**
+ * A name without what turns the direction of the text around it.
+ *
+ * @param {string} name
+ */
+export function plainName(name) {
+  return name.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
+}
+
 /** @param {any} model as the server describes it */
-function read({ id, takes, thinking, system, max_prompt_chars: maxChars, context_tokens: contextTokens }) {
-  return { id, takes, thinking: thinking ?? true, system: system ?? true, maxChars, contextTokens };
+function read({ id, name, takes, thinking, system, max_prompt_chars: maxChars, context_tokens: contextTokens }) {
+  return { id, name: plainName(name || id), takes, thinking: thinking ?? true, system: system ?? true, maxChars, contextTokens };
 }
 
 export const models = new Models(new URL("../models", import.meta.url));

@@ -2,6 +2,7 @@ import { titleOf } from "../js/chat.js";
 import { Chats } from "../js/chats.js";
 import { newAnswer } from "../js/answer.js";
 import { VERSION } from "../js/schema.js";
+import { models } from "../js/models.js";
 import { Store, defaultSettings, newId } from "../js/store.js";
 import { inOneTab, Turns } from "../js/turns.js";
 import { equal, ok, test } from "./harness.js";
@@ -21,19 +22,24 @@ import { equal, ok, test } from "./harness.js";
  * @property {(generation: string) => void} open
  * @property {(id: number, event: object) => void} say
  * @property {() => void} finish
- * @property {(status: number) => void} refuse
+ * @property {(status: number, code?: string) => void} refuse
  */
 
 /** A server that a test drives by hand. */
 class Server {
   /** @type {Asked[]} */
   asked = [];
+  /** What it tells of its models, if anything. @type {object[] | null} */
+  models = null;
   #fetch = globalThis.fetch;
 
   /** @param {RequestInfo | URL} url @param {RequestInit} [init] */
   fetch = (url, { method = "GET", body, signal } = {}) => {
     const path = new URL(url.toString(), location.href).pathname;
-    if (path === "/models") return Promise.resolve(new Response(null, { status: 404 }));
+    if (path === "/models") {
+      const list = JSON.stringify({ models: this.models });
+      return Promise.resolve(this.models ? new Response(list) : new Response(null, { status: 404 }));
+    }
     return new Promise((/** @type {(response: Response) => void} */ resolve, reject) => {
       /** @type {ReadableStreamDefaultController<Uint8Array>} */
       let stream;
@@ -53,7 +59,10 @@ class Server {
         },
         say: (id, event) => write(`id: ${id}\ndata: ${JSON.stringify(event)}\n\n`),
         finish: () => write("data: [DONE]\n\n"),
-        refuse: (status) => resolve(new Response(null, { status })),
+        refuse: (status, code) => {
+          const headers = { "Content-Type": "application/problem+json" };
+          resolve(new Response(JSON.stringify({ code }), { status, headers }));
+        },
       });
     });
   };
@@ -412,3 +421,110 @@ test("a title ends with a whole character", () => {
   equal(titleOf("a".repeat(99) + "👩 and more"), "a".repeat(99));
   equal(titleOf("a".repeat(98) + "👩 and more"), "a".repeat(98) + "👩");
 });
+
+/** @param {Server} server @param {...{id: string, thinking?: boolean}} served */
+async function serve(server, ...served) {
+  const usual = { takes: [], thinking: true, system: true, max_prompt_chars: 9000, context_tokens: null };
+  server.models = served.map((model) => ({ ...usual, ...model }));
+  models.list = [];
+  await models.reload();
+}
+
+test("an answer keeps the model that wrote it, also where the server chose", () =>
+  withTabs(async ({ server, open }) => {
+    await serve(server, { id: "first" }, { id: "second" });
+    const chats = await open();
+    const { shown: chat } = chats;
+    chat.send("hello");
+    const asked = await server.request(0);
+    equal([asked.body.model, last(chat).model], [undefined, "first"]);
+    asked.open("g");
+    asked.say(1, { token: "Hi" });
+    await until(() => last(chat).content === "Hi");
+    // The one that runs goes on, and the next is another's.
+    chat.setSettings({ model: "second" });
+    asked.finish();
+    await until(async () => (await kept(chats, chat)).end);
+    equal((await kept(chats, chat)).model, "first");
+    chat.send("again");
+    equal([(await server.request(1)).body.model, last(chat).model], ["second", "second"]);
+  }));
+
+test("a model that is gone is not asked, and stays chosen until another one is", () =>
+  withTabs(async ({ server, open }) => {
+    await serve(server, { id: "first" });
+    const chats = await open();
+    const settings = { ...defaultSettings(), model: "gone" };
+    const end = /** @type {const} */ ({ kind: "stopped" });
+    const messages = [question("q1", null), answer("a1", "q1", { content: "So", model: "gone", end })];
+    await chats.store.add(conversation({ head: "a1", settings }), messages);
+    await chats.show("c");
+    const { shown: chat } = chats;
+    chat.send("and now");
+    const asked = await server.request(0);
+    equal([asked.body.model, last(chat).model, chat.state.settings.model], [undefined, "first", "gone"]);
+    equal(chat.tree.get("a1")?.role === "assistant" && /** @type {Answer} */ (chat.tree.get("a1")).model, "gone");
+  }));
+
+test("a server that does not know a model any more is asked what it serves", () =>
+  withTabs(async ({ server, open }) => {
+    await serve(server, { id: "first" }, { id: "second" });
+    const { shown: chat } = await open();
+    chat.setSettings({ model: "second" });
+    server.models = server.models?.slice(0, 1) ?? null;
+    chat.send("hello");
+    const asked = await server.request(0);
+    equal(asked.body.model, "second");
+    asked.refuse(422, "unknown_model");
+    await until(() => models.served("second") === null);
+    await until(() => last(chat).end);
+    chat.retry();
+    const again = await server.request(1);
+    equal([again.body.model, last(chat).model], [undefined, "first"]);
+  }));
+
+test("a new conversation goes on with the model that was used last, if it is served", () =>
+  withTabs(async ({ server, open }) => {
+    await serve(server, { id: "first" }, { id: "second" });
+    const one = await open();
+    one.shown.setSettings({ model: "second", temperature: 1 });
+    one.shown.send("hello");
+    (await server.request(0)).refuse(503);
+    await until(async () => (await kept(one, one.shown)).end);
+    await one.showNew();
+    equal([one.shown.state.settings.model, one.shown.state.settings.temperature], ["second", null]);
+    // Also on a page that is loaded later, where nothing is kept of it that nobody has chosen there.
+    const other = await open();
+    equal([other.shown.id, other.shown.state.settings.model], ["", "second"]);
+    other.suspend();
+    equal(await other.store.leftDrafts(), []);
+    other.shown.setSettings({ model: "first" });
+    other.suspend();
+    await until(async () => (await other.store.leftDrafts())[0]?.settings?.model === "first");
+    other.shown.setSettings({ model: "second" });
+    await serve(server, { id: "first" });
+    other.shown.send("hello again");
+    const asked = await server.request(1);
+    equal([asked.body.model, other.shown.state.settings.model], [undefined, null]);
+  }));
+
+test("thinking is not asked of a model that cannot think", () =>
+  withTabs(async ({ server, open }) => {
+    await serve(server, { id: "first" }, { id: "second", thinking: false });
+    const { shown: chat } = await open();
+    chat.setSettings({ model: "second", think: true });
+    chat.send("hello");
+    equal([(await server.request(0)).body.thinking, chat.state.settings.think], [false, true]);
+  }));
+
+test("a question that was too long for the model is not sent with the next one", () =>
+  withTabs(async ({ server, open }) => {
+    const { shown: chat } = await open();
+    chat.send("long");
+    const asked = await server.request(0);
+    asked.open("g");
+    asked.say(1, { error: { code: "prompt_too_long", message: "Too long." } });
+    await until(() => last(chat).end?.kind === "failed");
+    chat.send("short");
+    equal((await server.request(1)).body.messages, [{ role: "user", content: "short" }]);
+  }));

@@ -1,6 +1,8 @@
 import { ComposerView } from "../js/views/composer.js";
 import { element } from "../js/views/element.js";
+import { settings as says } from "../js/words/en.js";
 import { equal, ok, test } from "./harness.js";
+import { serveModels } from "./served_models.js";
 
 /** @typedef {import("../js/chats.js").Chats} Chats */
 
@@ -8,14 +10,14 @@ const supports = CSS.supports;
 
 /** Make a composer in a browser without `field-sizing`; tell how often its height was measured. */
 function composer() {
-  const state = { messages: [], settings: { think: false }, draft: "", outbox: [], editing: null };
+  const state = { messages: [], settings: { think: false, model: /** @type {string | null} */ (null) }, draft: "", outbox: [], editing: null };
   const chat = { state, running: null, setDraft: (/** @type {string} */ draft) => (state.draft = draft) };
   const input = element("textarea");
   const form = element(
     "form",
     {},
     input,
-    element("input", { type: "checkbox" }),
+    element("label", {}, element("input", { type: "checkbox" })),
     element("input", { type: "file" }),
     element("button", { className: "attach", type: "button" }),
     element("p", { className: "hint" }),
@@ -73,4 +75,27 @@ test("drawing leaves the caret where it is", () => {
   } finally {
     CSS.supports = supports;
   }
+});
+
+test("thinking can be asked for where the model can, and is not shown where none can", async () => {
+  await serveModels({ id: "a" }, { id: "b", thinking: false });
+  const { state, view, form } = composer();
+  CSS.supports = supports;
+  const think = /** @type {HTMLInputElement} */ (form.querySelector("[type=checkbox]"));
+  const drawn = (/** @type {string | null} */ model) => {
+    state.settings = { think: true, model };
+    view.draw();
+    return [think.checked, think.disabled, think.title, think.parentElement?.hidden];
+  };
+  equal(drawn("a"), [true, false, "", false]);
+  equal(drawn("b"), [false, true, says.notTaken, false]);
+  equal(drawn(null), [true, false, "", false]);
+  await serveModels({ id: "b", thinking: false });
+  equal(drawn(null), [false, true, says.notTaken, true]);
+  // What is not known yet may be able to.
+  await serveModels({ id: "b", takes: null, thinking: null });
+  equal(drawn(null), [true, false, "", false]);
+  await serveModels();
+  equal(drawn(null), [true, false, "", false]);
+  form.remove();
 });

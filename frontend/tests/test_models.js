@@ -1,16 +1,17 @@
 import { Models } from "../js/models.js";
-import { equal, test } from "./harness.js";
+import { equal, ok, test } from "./harness.js";
 import { scripted } from "./scripted_server.js";
 
 const SMALL = {
   id: "small",
+  name: "Small one",
   takes: ["temperature"],
   thinking: false,
   system: true,
   max_prompt_chars: 1000,
   context_tokens: 512,
 };
-const LARGE = { ...SMALL, id: "large", takes: [], thinking: true, max_prompt_chars: 9000, context_tokens: null };
+const LARGE = { ...SMALL, id: "large", name: "", takes: [], thinking: true, max_prompt_chars: 9000, context_tokens: null };
 
 /** @param {...unknown} models */
 function listing(...models) {
@@ -30,8 +31,8 @@ test("the list is asked for when it is wanted, and once", async () => {
   await models.load();
   equal(await asked(), 1);
   equal(models.list, [
-    { id: "small", takes: ["temperature"], thinking: false, system: true, maxChars: 1000, contextTokens: 512 },
-    { id: "large", takes: [], thinking: true, system: true, maxChars: 9000, contextTokens: null },
+    { id: "small", name: "Small one", takes: ["temperature"], thinking: false, system: true, maxChars: 1000, contextTokens: 512 },
+    { id: "large", name: "large", takes: [], thinking: true, system: true, maxChars: 9000, contextTokens: null },
   ]);
 });
 
@@ -48,7 +49,7 @@ test("a server that has no list has one model, which takes everything", async ()
   await models.load();
   await models.load();
   equal(await asked(), 1);
-  equal(models.named("large"), { id: "", takes: null, thinking: true, system: true, maxChars: 100_000, contextTokens: null });
+  equal(models.named("large"), { id: "", name: "", takes: null, thinking: true, system: true, maxChars: 100_000, contextTokens: null });
   equal(models.served("large"), null);
 });
 
@@ -72,4 +73,39 @@ test("what a server knows only once it has loaded its model is asked for again",
   await models.load();
   await models.load();
   equal([models.named(null).takes, await asked()], [["temperature"], 2]);
+});
+
+test("it is asked until all is known, and what is told is told on", async () => {
+  const unloaded = { ...SMALL, takes: null };
+  const { models, asked } = await served({ status: 503 }, listing(unloaded), listing(SMALL));
+  /** @type {unknown[]} */
+  const told = [];
+  const following = models.follow(() => told.push(models.named(null).takes));
+  // Who comes back to the page does not wait for the next time.
+  const waking = setInterval(() => window.dispatchEvent(new Event("online")), 5);
+  await following;
+  clearInterval(waking);
+  equal([told, await asked()], [[null, ["temperature"]], 3]);
+});
+
+test("what has changed is asked for anew", async () => {
+  const { models, asked } = await served(listing(SMALL, LARGE), listing(LARGE));
+  let told = 0;
+  await models.follow(() => (told += 1));
+  await models.load();
+  await models.reload();
+  equal([models.served("small"), models.named("small").id, told, await asked()], [null, "large", 2, 2]);
+});
+
+test("what was asked for before it changed does not count", async () => {
+  const { models, asked } = await served(listing(SMALL, LARGE), listing(LARGE));
+  await Promise.all([models.load(), models.reload()]);
+  equal([models.named(null).id, await asked()], ["large", 2]);
+});
+
+test("what is not served any more is called by its id", async () => {
+  const { models } = await served(listing(SMALL));
+  ok(models.nameOf("small") === "small");
+  await models.load();
+  equal(["small", "old\u202e"].map((id) => models.nameOf(id)), ["Small one", "old"]);
 });

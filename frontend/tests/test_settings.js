@@ -2,8 +2,9 @@ import { Store, defaultSettings, newId } from "../js/store.js";
 import { SettingsView } from "../js/views/settings.js";
 import { SettingsButton } from "../js/views/settings_button.js";
 import { readNumber } from "../js/views/settings_fields.js";
-import { actions, settings as says } from "../js/words/en.js";
+import { actions, models, settings as says } from "../js/words/en.js";
 import { equal, ok, test } from "./harness.js";
+import { serveModels } from "./served_models.js";
 
 /** @typedef {import("../js/store.js").Settings} Settings */
 
@@ -289,11 +290,47 @@ test("the button tells when the settings are not the usual ones", async () => {
   const settings = defaultSettings();
   const store = new Store(`settings-${newId()}`);
   const view = new SettingsButton(button, { store, shown: { state: { settings }, setSettings: () => {} } }, { failed: () => {} });
-  const marks = [{}, { think: true }, { system: "Be brief." }, { system: "", maxTokens: 5 }].map((patch) => {
+  const marks = [{}, { think: true }, { model: "m" }, { system: "Be brief." }, { system: "", maxTokens: 5 }].map((patch) => {
     Object.assign(settings, patch);
     view.draw();
     return [button.classList.contains("changed"), button.ariaLabel === says.changed];
   });
-  equal(marks, [[false, false], [false, false], [true, true], [true, true]]);
+  equal(marks, [[false, false], [false, false], [false, false], [true, true], [true, true]]);
   store.close();
+});
+
+test("a preset and the defaults leave the model as it is, unless the preset names one", async () => {
+  const { chats, field, button, presets, end } = await opened();
+  const settings = { ...defaultSettings(), temperature: 1 };
+  await chats.store.savePreset({ id: "any", name: "Any", settings });
+  await chats.store.savePreset({ id: "named", name: "Named", settings: { ...settings, model: "b" } });
+  await until(() => presets().length === 2);
+  chats.shown.setSettings({ model: "a" });
+  field(says.preset).choose("Any");
+  equal([chats.shown.state.settings, field(says.preset).chosen], [{ ...settings, model: "a" }, "Any"]);
+  field(says.preset).choose("Named");
+  equal([chats.shown.state.settings.model, field(says.preset).chosen], ["b", "Named"]);
+  button(actions.undo).click();
+  equal(chats.shown.state.settings.model, "a");
+  button(says.reset).click();
+  equal([chats.shown.state.settings, field(says.preset).chosen], [{ ...defaultSettings(), model: "a" }, says.defaults]);
+  end();
+});
+
+test("what the model that answers can do is said, and what it cannot is not to be set", async () => {
+  const alpha = { id: "a", name: "Alpha", takes: ["top_p"], thinking: false, context_tokens: 512 };
+  await serveModels(alpha);
+  const { chats, view, dialog, field, end } = await opened();
+  const said = () => dialog.querySelector(".model-name")?.parentElement?.textContent;
+  const disabled = () => [says.temperature, says.topP, says.system, says.think].map((label) => field(label).input.disabled);
+  equal([said(), disabled()], ["Model: AlphaSystem prompt · 512 tokens", [true, false, false, true]]);
+  await serveModels(alpha, { id: "b", takes: null });
+  chats.shown.setSettings({ model: "b", think: true });
+  view.draw();
+  equal([said(), disabled(), field(says.think).input.checked], ["Model: bNot loaded yet", [false, false, false, false], true]);
+  chats.shown.setSettings({ model: "gone" });
+  view.draw();
+  equal([said()?.includes(models.gone("gone", "Alpha")), field(says.think).input.checked], [true, false]);
+  await serveModels();
+  end();
 });

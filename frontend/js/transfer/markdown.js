@@ -6,6 +6,7 @@
  */
 
 import { BlockParser } from "../markdown/blocks.js";
+import { models } from "../models.js";
 import { Tree } from "../tree.js";
 
 /**
@@ -43,7 +44,7 @@ function one({ conversation, messages }, words) {
   const blocks = [`# ${line(title)}`, `*${words.date(createdAt)}*`];
   if (settings.system !== "") blocks.push(quoted(words.system, settings.system));
   for (const message of new Tree(messages).path(head)) {
-    blocks.push(`## ${message.role === "user" ? words.you : line(message.model ?? words.model)}`);
+    blocks.push(`## ${message.role === "user" ? words.you : line(message.model ? models.nameOf(message.model) : words.model)}`);
     if (message.role === "assistant") blocks.push(...answer(message, words));
     else blocks.push(closed(message.content));
   }

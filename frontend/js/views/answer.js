@@ -5,7 +5,8 @@
  * moves when the text ends.
  */
 
-import { canContinue, endedWell } from "../answer.js";
+import { canContinue, endedWell, isTooLong } from "../answer.js";
+import { models } from "../models.js";
 import { toHtml } from "../rich_text.js";
 import { words } from "../words/index.js";
 import { Branches } from "./branches.js";
@@ -31,11 +32,15 @@ export class AnswerView {
   #text = new StreamedMarkdown("answer-text");
   /** @type {ThinkingView | null} */
   #thinking = null;
+  /** Who writes it: seen where there are several who could have. */
+  #author = element("bdi");
+  #heading = element("h2", {}, this.#author);
   /** What is under the text of an answer that has ended, and for which end. */
   #ending = {
     end: /** @type {import("../answer.js").End | null} */ (null),
     isLast: false,
     isIdle: false,
+    models: models.list,
     parts: /** @type {HTMLElement[]} */ ([]),
     /** What can be done about it. */
     remedies: element("div"),
@@ -51,8 +56,7 @@ export class AnswerView {
     this.#chat = chat;
     this.#after = after;
     this.#branches = new Branches(message, chat, after.walked);
-    const label = element("h2", { className: "visually-hidden" }, words.reading.model);
-    this.root = element("article", { className: "message answer" }, label, this.#leftOut, this.#text.root, this.#foot);
+    this.root = element("article", { className: "message answer" }, this.#heading, this.#leftOut, this.#text.root, this.#foot);
   }
 
   /** @param {boolean} isLast only the last answer can be continued */
@@ -61,7 +65,8 @@ export class AnswerView {
     const { end } = message;
     const isIdle = this.#chat.running === null;
     this.#branches.draw();
-    if (end && this.#ending.end === end && this.#ending.isLast === isLast && this.#ending.isIdle === isIdle) return;
+    const was = this.#ending;
+    if (end && was.end === end && was.isLast === isLast && was.isIdle === isIdle && was.models === models.list) return;
     // What may go on is left open, and so goes on without being drawn anew.
     const isFinal = end !== null && !(isLast && canContinue(message));
     if (message.thinkingSince !== null) {
@@ -69,9 +74,17 @@ export class AnswerView {
       this.#thinking.draw(isFinal);
     }
     this.#text.draw(message.content, isFinal);
+    this.#drawAuthor();
     this.#drawLeftOut();
     this.#drawWaiting();
     this.#drawEnding(isLast, isIdle);
+  }
+
+  #drawAuthor() {
+    const { model } = this.message;
+    const isNamed = model !== null && models.list.length > 1;
+    update(this.#author, { textContent: isNamed ? models.nameOf(model) : words.reading.model });
+    update(this.#heading, { className: isNamed ? "author" : "visually-hidden" });
   }
 
   #drawLeftOut() {
@@ -99,9 +112,9 @@ export class AnswerView {
       const remedies = element("div");
       const parts = end ? this.#endingOf(remedies) : [];
       this.#foot.append(...parts);
-      this.#ending = { end, isLast, isIdle, parts, remedies };
+      this.#ending = { end, isLast, isIdle, models: models.list, parts, remedies };
     }
-    Object.assign(this.#ending, { isLast, isIdle });
+    Object.assign(this.#ending, { isLast, isIdle, models: models.list });
     update(this.#ending.remedies, { hidden: !isIdle });
     for (const remedy of this.#ending.remedies.children) {
       if (remedy instanceof HTMLElement && remedy.dataset.of === "last") update(remedy, { hidden: !isLast });
@@ -161,7 +174,8 @@ export class AnswerView {
     if (endedWell(this.message)) return [retry];
     const edit = button(reading.edit, () => this.#chat.edit());
     edit.dataset.of = "last";
-    if (isTooLong(this.message)) return [edit];
+    // One that a model finds too long may be for another model.
+    if (isTooLong(this.message)) return this.message.end?.kind === "refused" ? [edit] : [retry, edit];
     const remedies = [];
     if (canContinue(this.message)) {
       const proceed = again(reading.continue, () => this.#chat.continue());
@@ -172,13 +186,4 @@ export class AnswerView {
     if (this.message.end?.kind !== "length") remedies.push(edit);
     return remedies;
   }
-}
-
-/**
- * Whether the server cannot take the message, and so will not when it is sent again.
- *
- * @param {Answer} answer
- */
-function isTooLong({ end }) {
-  return end?.kind === "refused" && end.code === "prompt_too_long";
 }

@@ -8,7 +8,6 @@ import { models } from "../models.js";
 import { countChars, mostChars } from "../prompt.js";
 import { words } from "../words/index.js";
 import { element, update } from "./element.js";
-import { OutboxView } from "./outbox.js";
 
 /** @typedef {import("../chats.js").Chats} Chats */
 
@@ -26,12 +25,22 @@ export class ComposerView {
   #hint;
   #sent;
   #say;
-  #outbox;
+  /** The messages that wait. @type {import("./outbox.js").OutboxView | null} */
+  #outbox = null;
   #editing = element("p", { hidden: true, className: "editing-note" });
   #refused = element("div", { role: "alert" });
   #refusal = element("div", { className: "refusal", hidden: true }, this.#refused);
   /** The draft that the input shows. */
   #draft = "";
+  #loadOutbox = lazily(
+    () => import("./outbox.js"),
+    ({ OutboxView }) => {
+      const after = { withdrawn: () => this.#focusEnd(), sent: this.#sent, left: () => this.focus() };
+      this.#outbox = new OutboxView(this.#chats, after);
+      this.#form.prepend(this.#outbox.root);
+      this.#outbox.draw();
+    },
+  );
 
   /**
    * @param {HTMLFormElement} form
@@ -50,13 +59,12 @@ export class ComposerView {
     this.#think = /** @type {HTMLInputElement} */ (find("[type=checkbox]"));
     this.#stop = /** @type {HTMLButtonElement} */ (find(".stop"));
     this.#hint = find(".hint");
-    this.#outbox = new OutboxView(chats, { withdrawn: () => this.#focusEnd(), sent, left: () => this.focus() });
     this.#editing.append(
       words.writing.editing,
       element("button", { type: "button", onclick: () => this.#cancelEdit() }, words.actions.cancel),
     );
     this.#refusal.append(element("button", { type: "button", onclick: () => this.#dismiss() }, words.writing.dismiss));
-    form.prepend(this.#outbox.root, this.#refusal, this.#editing);
+    form.prepend(this.#refusal, this.#editing);
 
     this.#listenToButtons(find(".send"), find(".attach"), /** @type {HTMLInputElement} */ (find("[type=file]")));
     form.addEventListener("submit", (event) => {
@@ -66,8 +74,6 @@ export class ComposerView {
     // What was written before this module was there.
     if (this.#input.value !== "") this.#chat.setDraft(this.#chat.state.draft + this.#input.value);
     this.#input.addEventListener("input", () => this.#changed());
-    // When something is sent, it is known by then how much fits.
-    this.#input.addEventListener("input", () => models.load(), { once: true });
     this.#think.addEventListener("change", () => this.#chat.setSettings({ think: this.#think.checked }));
     listen(this.#input, "composer", {
       send: () => this.#send(),
@@ -88,8 +94,10 @@ export class ComposerView {
       this.#form.classList.toggle("empty", state.draft.trim() === "");
       this.#grow();
     }
-    update(this.#think, { checked: state.settings.think });
-    this.#outbox.draw();
+    this.#drawThink(state.settings);
+    // Before it is wanted: there may be no network then.
+    if (running || state.outbox.length > 0) this.#loadOutbox();
+    this.#outbox?.draw();
     this.#drawStop(running !== null);
     this.#drawEditing(state.editing !== null);
     update(this.#hint, { textContent: words.hint(running !== null, onTouch()) });
@@ -180,8 +188,6 @@ export class ComposerView {
   #send() {
     if (this.#input.value.trim() === "") return;
     const waits = this.#chat.running !== null;
-    // If that did not work, then for the next time.
-    models.load();
     const [length, most] = [countChars(this.#input.value), this.#mostChars];
     if (length > most) return this.refuse([words.tooLong(length - most, most)]);
     this.refuse([]);
@@ -245,6 +251,15 @@ export class ComposerView {
   #dismiss() {
     this.refuse([]);
     this.#input.focus();
+  }
+
+  /** @param {import("../store.js").Settings} settings */
+  #drawThink({ think, model }) {
+    const can = models.named(model).thinking;
+    update(this.#think, { checked: think && can, disabled: !can, title: can ? "" : words.settings.notTaken });
+    // Where none of them can, there is nothing to choose.
+    const label = this.#think.parentElement;
+    if (label) update(label, { hidden: !can && !models.list.some(({ thinking }) => thinking) });
   }
 
   /** @param {boolean} running */

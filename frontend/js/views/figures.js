@@ -1,5 +1,6 @@
-/** How fast and how long an answer was, for those who ask: a button, and a list that it opens. */
+/** Who wrote an answer, how fast and how long it was, for those who ask: a button, and a list that it opens. */
 
+import { models } from "../models.js";
 import { words } from "../words/index.js";
 import { element } from "./element.js";
 
@@ -28,7 +29,8 @@ export class FiguresView {
 
 /** @param {import("../answer.js").Answer} answer */
 function rows(answer) {
+  const { model } = answer;
   return words
-    .figures(answer)
-    .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+    .figures({ ...answer, model: model && models.nameOf(model) })
+    .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, element("bdi", {}, value))));
 }

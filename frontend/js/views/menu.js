@@ -9,7 +9,11 @@ import { element, update } from "./element.js";
 /** How far it stays from the edges of the window, and from its button, in px. */
 const ROOM = { edge: 8, button: 4 };
 
-/** @typedef {{name: string, className?: string, act: () => void}} Entry `act` finds the focus on the menu's button */
+/**
+ * `act` finds the focus on the menu's button. Of entries that say whether they are `checked`, one is chosen.
+ *
+ * @typedef {{name: string, note?: string, checked?: boolean, className?: string, act: () => void}} Entry
+ */
 
 export class Menu {
   /** To be put where nothing cuts it off, and where it is not inert. */
@@ -17,10 +21,15 @@ export class Menu {
   /** @type {HTMLElement | null} */
   #button = null;
   #closed;
+  #side;
 
-  /** @param {() => void} closed called whenever it was closed */
-  constructor(closed) {
+  /**
+   * @param {() => void} closed called whenever it was closed
+   * @param {"start" | "end"} [side] of its button, where it opens
+   */
+  constructor(closed, side = "end") {
     this.#closed = closed;
+    this.#side = side;
     this.root.addEventListener("keydown", (event) => this.#pressed(event));
     // What moves away from under it takes it along.
     for (const type of ["scroll", "resize"]) window.addEventListener(type, () => this.close(), { capture: true });
@@ -50,19 +59,14 @@ export class Menu {
     this.close();
     if (wasHere) return;
     this.#button = button;
-    const items = entries.map(({ name, className = "", act }) => {
-      const choose = () => {
-        this.#leave();
-        act();
-      };
-      return element("button", { type: "button", role: "menuitem", tabIndex: -1, className, onclick: choose }, name);
-    });
+    const items = entries.map((entry) => this.#item(entry));
     this.root.replaceChildren(...items);
     this.root.ariaLabel = label;
     this.root.hidden = false;
     button.ariaExpanded = "true";
     this.#place(button);
-    items[0]?.focus({ preventScroll: true });
+    const first = items.find(({ ariaChecked }) => ariaChecked === "true") ?? items[0];
+    first?.focus({ preventScroll: true });
   }
 
   close() {
@@ -71,6 +75,19 @@ export class Menu {
     this.#button = null;
     update(this.root, { hidden: true });
     this.#closed();
+  }
+
+  /** @param {Entry} entry */
+  #item({ name, note, checked, className = "", act }) {
+    const onclick = () => {
+      this.#leave();
+      act();
+    };
+    const role = checked === undefined ? "menuitem" : "menuitemradio";
+    const item = element("button", { type: "button", role, tabIndex: -1, className, onclick }, element("bdi", {}, name));
+    if (checked !== undefined) item.ariaChecked = String(checked);
+    if (note) item.append(element("small", {}, note));
+    return item;
   }
 
   /** Close it, and give the focus back. */
@@ -86,7 +103,8 @@ export class Menu {
     const { top, bottom, left, right } = button.getBoundingClientRect();
     const { offsetWidth, offsetHeight, style } = this.root;
     const { clientWidth, clientHeight } = document.documentElement;
-    const beside = getComputedStyle(button).direction === "rtl" ? left : right - offsetWidth;
+    const isRightToLeft = getComputedStyle(button).direction === "rtl";
+    const beside = isRightToLeft === (this.#side === "end") ? left : right - offsetWidth;
     const below = bottom + ROOM.button;
     const fits = below + offsetHeight + ROOM.edge <= clientHeight;
     const within = (/** @type {number} */ at, /** @type {number} */ most) =>

@@ -65,7 +65,7 @@ export class PresetsView {
     this.#settings = settings;
     /** @type {{id: string, name: string, settings: Settings}[]} */
     const all = [{ id: DEFAULTS, name: words.settings.defaults, settings: defaultSettings() }, ...this.#presets];
-    const same = all.filter((preset) => sameSettings(settings, preset.settings)).map(({ id }) => id);
+    const same = all.filter((preset) => sameSettings(settings, used(preset.settings, settings))).map(({ id }) => id);
     const chosen = same.includes(this.#chosen) ? this.#chosen : (same[0] ?? NONE);
     /** @type {[string, string][]} */
     const choices = all.map(({ id, name }) => [id, name]);
@@ -110,9 +110,9 @@ export class PresetsView {
     const preset = this.#presets.find((preset) => preset.id === id);
     const before = { ...this.#settings };
     this.#chosen = id;
-    this.#after.use(preset ? { ...preset.settings } : defaultSettings());
-    const { used, isReset } = words.settings;
-    this.#after.say(preset ? used(preset.name) : isReset, () => this.#after.use(before));
+    this.#after.use(used(preset?.settings ?? defaultSettings(), before));
+    const said = preset ? words.settings.used(preset.name) : words.settings.isReset;
+    this.#after.say(said, () => this.#after.use(before));
   }
 
   /**
@@ -287,4 +287,15 @@ class NameForm {
     this.#error.textContent = text;
     this.#input.ariaInvalid = String(text !== "");
   }
+}
+
+/**
+ * What the settings are when a preset is used: one that names no model leaves it as it is.
+ *
+ * @param {Settings} preset
+ * @param {Settings} before
+ * @returns {Settings}
+ */
+function used(preset, before) {
+  return { ...preset, model: preset.model ?? before.model };
 }

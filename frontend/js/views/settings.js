@@ -10,12 +10,9 @@ import { words } from "../words/index.js";
 import { makeDialog } from "./dialog.js";
 import { element, update } from "./element.js";
 import { PresetsView } from "./presets.js";
-import { ChoiceField, SwitchField, numberField, textField } from "./settings_fields.js";
+import { SwitchField, numberField, textField } from "./settings_fields.js";
 
 /** @typedef {import("../store.js").Settings} Settings */
-
-/** The model's value for the server's own choice: no model has this name. */
-const SERVERS_CHOICE = "";
 
 export class SettingsView {
   #chats;
@@ -25,7 +22,8 @@ export class SettingsView {
   #presets;
   #fields;
   #modelName = element("bdi");
-  #onlyModel = element("p", { className: "model-name" }, `${words.settings.model}: `, this.#modelName);
+  #modelNote = element("p", { className: "field-note" });
+  #model = element("div", {}, element("p", { className: "model-name" }, words.page.model, this.#modelName), this.#modelNote);
   #said = element("p", { role: "status" });
   /** @type {(() => unknown) | undefined} */
   #undo;
@@ -73,7 +71,6 @@ export class SettingsView {
     };
     const most = () => models.named(this.#settings.model).maxChars - 1;
     return {
-      model: new ChoiceField({ name: says.model, explanation: "" }, (id) => set({ model: id === SERVERS_CHOICE ? null : id })),
       system: textField(
         { name: says.system, explanation: says.systemNote, wrong: (most) => says.systemTooLong(most + 1), most },
         (system) => set({ system }),
@@ -105,7 +102,7 @@ export class SettingsView {
   }
 
   #body() {
-    const { model, system, temperature, topP, maxTokens, think } = this.#fields;
+    const { system, temperature, topP, maxTokens, think } = this.#fields;
     return element(
       "div",
       { className: "settings-body" },
@@ -114,8 +111,8 @@ export class SettingsView {
       element(
         "section",
         {},
-        this.#onlyModel,
-        ...[model, system, temperature, topP, maxTokens, think].map(({ root }) => root),
+        this.#model,
+        ...[system, temperature, topP, maxTokens, think].map(({ root }) => root),
       ),
     );
   }
@@ -154,7 +151,7 @@ export class SettingsView {
     temperature.draw(settings.temperature);
     topP.draw(settings.topP);
     maxTokens.draw(settings.maxTokens);
-    think.draw(settings.think);
+    think.draw(settings.think && models.named(settings.model).thinking);
     this.#drawModel(settings.model);
     this.#presets.draw(settings);
   }
@@ -162,19 +159,13 @@ export class SettingsView {
   /** @param {string | null} id */
   #drawModel(id) {
     const says = words.settings;
-    const { model, system, temperature, topP, maxTokens, think } = this.#fields;
+    const { system, temperature, topP, maxTokens, think } = this.#fields;
     const asked = models.named(id);
-    const isGone = id !== null && models.served(id) === null;
-    // Only what there is to choose from is a choice; a model that is gone has to be seen, and can be left.
-    const isChoice = models.list.length > 1 || (isGone && asked.id !== "");
-    update(model.root, { hidden: !isChoice });
-    update(this.#onlyModel, { hidden: isChoice || asked.id === "" });
-    update(this.#modelName, { textContent: asked.id });
-    /** @type {[string, string][]} */
-    const choices = models.list.map((served) => [served.id, served.id]);
-    const first = models.list[0]?.id ?? "";
-    model.draw([[SERVERS_CHOICE, says.serversChoice(first)], ...choices, ...(isGone ? [/** @type {[string, string]} */ ([id, id])] : [])], id ?? "");
-    model.refuse(isGone ? says.modelGone(id) : "");
+    const isGone = id !== null && models.served(id) !== id;
+    update(this.#model, { hidden: asked.name === "" });
+    update(this.#modelName, { textContent: asked.name });
+    const can = words.models.can(asked);
+    update(this.#modelNote, { textContent: isGone ? `${words.models.gone(models.nameOf(id), asked.name)} ${can}` : can });
 
     const takes = (/** @type {string} */ name) => (asked.takes?.includes(name) ?? true ? "" : says.notTaken);
     system.disable(asked.system ? "" : says.notTaken);
@@ -202,7 +193,7 @@ export class SettingsView {
 
   #reset() {
     const before = { ...this.#settings };
-    this.#replace(defaultSettings());
+    this.#replace({ ...defaultSettings(), model: before.model });
     this.#say(words.settings.isReset, () => this.#replace(before));
   }
 

@@ -48,8 +48,8 @@ export class SettingsButton {
 
   draw() {
     const { settings } = this.#chats.shown.state;
-    // Thinking has its own button beside this one.
-    const changed = !sameSettings({ ...settings, think: false }, defaultSettings());
+    // Thinking and the model have their own buttons.
+    const changed = !sameSettings({ ...settings, think: false, model: null }, defaultSettings());
     const name = changed ? words.settings.changed : words.page.settings;
     update(this.#button, { className: changed ? "tune changed" : "tune", ariaLabel: name, title: name });
     this.#view?.draw();
@@ -68,7 +68,7 @@ async function load() {
   for (let failures = 0; failures < ATTEMPTS; failures += 1) {
     if (failures > 0) await pause(backoff(failures - 1, TIMES));
     try {
-      const [{ SettingsView }] = await Promise.all([import("./settings.js"), loadStyles("settings.css")]);
+      const [{ SettingsView }] = await Promise.all([import("./settings.js"), loadStyles("dialog.css"), loadStyles("settings.css")]);
       return SettingsView;
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;

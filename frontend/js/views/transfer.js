@@ -21,7 +21,9 @@ import { element, update } from "./element.js";
 /** How long a browser may take to begin to save a file, in ms: until then, its address has to be known. */
 const SAVED_AFTER_MS = 40_000;
 
-const loadTexts = lazily(async () => (await Promise.all([loadWords(words.language), loadStyles("transfer.css")]))[0]);
+const loadTexts = lazily(
+  async () => (await Promise.all([loadWords(words.language), loadStyles("dialog.css"), loadStyles("transfer.css")]))[0],
+);
 
 /** @type {TransferView | null} */
 let view = null;

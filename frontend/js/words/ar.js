@@ -22,6 +22,7 @@ export const page = {
   deleteAll: "حذف الكل",
   conversation: "المحادثة",
   messages: "الرسائل",
+  model: "النموذج: ",
   welcome: "بمَ تفكّر؟",
   hello: "ألقِ التحية",
   helloPrompt: "مرحبًا!",
@@ -138,9 +139,6 @@ export const settings = {
   isReset: "الإعدادات الافتراضية مستخدمة الآن.",
   undone: "تم التراجع",
 
-  model: "النموذج",
-  serversChoice: (/** @type {string} */ model) => `اختيار الخادم (${model})`,
-  modelGone: (/** @type {string} */ model) => `النموذج «${model}» غير متاح الآن: يُسأل النموذج الذي يختاره الخادم.`,
   system: "تعليمات النظام",
   systemNote: "ما يُقال للنموذج قبل المحادثة، مثل من هو وكيف يجيب.",
   systemTooLong: (/** @type {number} */ most) => `لم تُؤخذ: يجب أن تكون أقصر من ${characters(most)}.`,
@@ -176,6 +174,23 @@ export const settings = {
   replaced: (/** @type {string} */ name) => `صارت لـ«${name}» هذه الإعدادات.`,
   removed: (/** @type {string} */ name) => `حُذفت «${name}».`,
   notKept: "لم يتمكّن المتصفّح من حفظ هذا.",
+};
+
+/** A name that may be written in the other direction. @param {string} name */
+const isolated = (name) => `\u2068${name}\u2069`;
+
+export const models = {
+  all: "النماذج",
+  chosen: (/** @type {string} */ name) => `يجيب ${isolated(name)} ابتداءً من رسالتك التالية.`,
+  gone: (/** @type {string} */ name, /** @type {string} */ instead) => `لم يعد النموذج «${isolated(name)}» متاحًا: يجيب ${isolated(instead)} بدلًا منه.`,
+  use: (/** @type {string} */ name) => `استخدام ${isolated(name)}`,
+  /** @param {import("../models.js").Model} model @returns {string} */
+  can({ takes, thinking, system, contextTokens }) {
+    if (takes === null) return "لم يُحمَّل بعد";
+    const can = [thinking ? "التفكير" : "", system ? "تعليمات النظام" : "لا يرى إلّا رسالتك الأخيرة"];
+    if (contextTokens !== null) can.push(tokens(contextTokens));
+    return can.filter(Boolean).join(" · ");
+  },
 };
 
 export const searching = {
@@ -300,13 +315,24 @@ const PROBLEMS = {
   invalid_position: "لا يعرف الخادم الموضع الذي تُستأنف منه هذه الإجابة.",
   invalid_request: "لا يقبل الخادم هذا الطلب.",
   malformed_body: "وصل الطلب إلى الخادم بصيغة غير صالحة.",
+  method_not_allowed: "لا يقبل هذا العنوان هذا النوع من الطلبات.",
   model_error: "أخفق النموذج أثناء الإجابة.",
   model_unavailable: "النموذج غير متاح.",
+  not_found: "لا يوجد شيء في هذا العنوان.",
   prompt_too_long: "رسالتك أطول مما يقبله هذا الخادم. اختصرها، أو اختصر تعليمات النظام.",
   queue_full: "عدد المنتظرين كبير. حاول مجدّدًا بعد قليل.",
   shutdown: "توقّف الخادم قبل أن تكتمل الإجابة.",
   timeout: "طال صمت النموذج.",
   unknown_generation: "لا توجد هذه الإجابة: معرّفها غير معروف، أو انتهت مدّتها.",
+  unknown_model: "لا يوجد هذا النموذج هنا.",
+  upstream_busy: "لا يقبل خادم النموذج مزيدًا من الطلبات الآن. حاول مجدّدًا بعد قليل.",
+  upstream_cut_off: "توقّف خادم النموذج في منتصف الإجابة.",
+  upstream_failed: "أخفق خادم النموذج.",
+  upstream_malformed: "أرسل خادم النموذج ما ليس إجابة.",
+  upstream_model_unknown: "لا يعرف خادم النموذج هذا النموذج.",
+  upstream_refused: "لا يقبل خادم النموذج هذا الطلب.",
+  upstream_unauthorized: "لا يقبل خادم النموذج مفتاح هذا الخادم.",
+  upstream_unreachable: "يتعذّر الوصول إلى خادم النموذج.",
   unsupported_media: "وصل الطلب إلى الخادم بنوع محتوى لا يقبله.",
 };
 
@@ -319,14 +345,17 @@ const USUAL = {
   invalid_request: "The request is not valid.",
   model_error: "The model failed while it was answering.",
   prompt_too_long: "The conversation is too long.",
+  upstream_busy: "The model's server takes no more requests at the moment.",
+  upstream_failed: "The model's server failed.",
+  upstream_refused: "The model's server does not accept this request.",
 };
 
-/** @param {string} code @param {string} message */
-export function problem(code, message) {
+/** @param {string} code @param {string} message @param {"refused" | "failed"} [kind] */
+export function problem(code, message, kind = "refused") {
   const known = PROBLEMS[code];
   if (known === undefined) return message;
   // The server speaks of all messages together.
-  if (code === "prompt_too_long") return known;
+  if (code === "prompt_too_long" && kind === "refused") return known;
   return (USUAL[code] ?? message) === message ? known : `${known}\n${message}`;
 }
 
@@ -383,7 +412,7 @@ export function figures({ figures: { firstTokenMs, writingMs, tokens: arrived, i
   if (firstTokenMs !== null) rows.push(["أوّل رمز بعد", time(firstTokenMs / 1000, "second", 2)]);
   if (interrupted) rows.push(["السرعة", "غير معروفة، فقد انقطع الاتصال"]);
   else if (writingMs > 0) rows.push(["السرعة", `${speed.format((1000 * (count - 1)) / writingMs)} رمز في الثانية`]);
-  rows.push(["الطول", tokens(count)]);
+  rows.push(["الطول", usage ? tokens(count) : `نحو ${tokens(count)}`]);
   if (usage) rows.push(["المحادثة قبلها", tokens(usage.prompt)]);
   if (thinkingMs !== null) rows.push(["مدة التفكير", duration(Math.max(1000, thinkingMs))]);
   return rows;
@@ -412,7 +441,7 @@ export function ending({ end, content }) {
       };
     case "failed":
     case "refused": {
-      const message = problem(end.code, end.message);
+      const message = problem(end.code, end.message, end.kind);
       return { text: content === "" ? message : `${cutOff} ${message}`, code: end.code, error: true };
     }
     default:

@@ -26,6 +26,7 @@ export const page = {
   deleteAll: "Delete all",
   conversation: "Conversation",
   messages: "Messages",
+  model: "Model: ",
   welcome: "What is on your mind?",
   hello: "Say hello",
   helloPrompt: "Hello!",
@@ -187,9 +188,6 @@ export const settings = {
   isReset: "The defaults are used now.",
   undone: "Undone",
 
-  model: "Model",
-  serversChoice: (/** @type {string} */ model) => `The server's choice (${model})`,
-  modelGone: (/** @type {string} */ model) => `“${model}” is not served now: the server's choice is asked.`,
   system: "System prompt",
   systemNote: "What the model is told before the conversation, such as who it is and how it answers.",
   systemTooLong: (/** @type {number} */ most) => `Not taken: it has to be shorter than ${characters(most)}.`,
@@ -225,6 +223,21 @@ export const settings = {
   replaced: (/** @type {string} */ name) => `“${name}” has these settings now.`,
   removed: (/** @type {string} */ name) => `“${name}” is deleted.`,
   notKept: "The browser could not keep this.",
+};
+
+/** Which model answers, and what it can do. */
+export const models = {
+  all: "Models",
+  chosen: (/** @type {string} */ name) => `${name} answers from your next message on.`,
+  gone: (/** @type {string} */ name, /** @type {string} */ instead) => `“${name}” is not served any more: ${instead} answers.`,
+  use: (/** @type {string} */ name) => `Use ${name}`,
+  /** @param {import("../models.js").Model} model @returns {string} */
+  can({ takes, thinking, system, contextTokens }) {
+    if (takes === null) return "Not loaded yet";
+    const can = [thinking ? "Thinking" : "", system ? "System prompt" : "Sees your last message alone"];
+    if (contextTokens !== null) can.push(`${contextTokens.toLocaleString("en")} tokens`);
+    return can.filter(Boolean).join(" · ");
+  },
 };
 
 /** The search, and what it finds. */
@@ -324,10 +337,12 @@ export function fileRefused(name, reason, limits) {
  *
  * @param {string} code
  * @param {string} message
+ * @param {"refused" | "failed"} [kind] of the answer's end
  */
-export function problem(code, message) {
-  // The server speaks of all messages together; here it is the last one, for the others are left out.
-  if (code === "prompt_too_long") return "Your message is too long for this server. Shorten it, or the system prompt.";
+export function problem(code, message, kind = "refused") {
+  // The server speaks of all messages together; here it is the last one, for the others are left out. A model counts
+  // otherwise, and knows more.
+  if (code === "prompt_too_long" && kind === "refused") return "Your message is too long for this server. Shorten it, or the system prompt.";
   return message;
 }
 
@@ -384,13 +399,15 @@ export function figures({ figures: { firstTokenMs, writingMs, tokens, interrupte
   /** @param {number} value @param {number} digits */
   const number = (value, digits) => value.toLocaleString("en", { maximumFractionDigits: digits });
   const count = Math.max(tokens, usage?.completion ?? 0);
+  // What a model did not count itself is known by its events, which may have several each.
+  const about = usage ? "" : "about ";
   /** @type {[string, string][]} */
   const rows = [];
   if (model !== null) rows.push(["Model", model]);
   if (firstTokenMs !== null) rows.push(["First token after", `${number(firstTokenMs / 1000, 2)} s`]);
   if (interrupted) rows.push(["Speed", "not known, the connection was interrupted"]);
   else if (writingMs > 0) rows.push(["Speed", `${number((1000 * (count - 1)) / writingMs, 1)} tokens/s`]);
-  rows.push(["Length", `${number(count, 0)} ${count === 1 ? "token" : "tokens"}`]);
+  rows.push(["Length", `${about}${number(count, 0)} ${count === 1 ? "token" : "tokens"}`]);
   if (usage) rows.push(["Conversation before it", `${number(usage.prompt, 0)} tokens`]);
   if (thinkingMs !== null) rows.push(["Thought for", duration(Math.max(1000, thinkingMs))]);
   return rows;
@@ -421,7 +438,7 @@ export function ending({ end, content }) {
       };
     case "failed":
     case "refused": {
-      const message = problem(end.code, end.message);
+      const message = problem(end.code, end.message, end.kind);
       return { text: content === "" ? message : `${cutOff} ${message}`, code: end.code, error: true };
     }
     default:
