@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import pytest
+
 from e2e.client import (
     Answer,
     Connection,
@@ -103,6 +105,7 @@ async def test_when_all_places_are_taken_the_next_one_is_refused_until_somebody_
     assert started(stack) == ["running", "q1", "newcomer"]
 
 
+@pytest.mark.long
 @asynchronous
 async def test_without_a_line_only_a_free_place_will_do(start_stack: Callable[..., Stack]) -> None:
     stack = start_stack(max_running=1, max_queued=0)
@@ -116,6 +119,7 @@ async def test_without_a_line_only_a_free_place_will_do(start_stack: Callable[..
 # Time
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_silent_model_times_out_and_its_place_is_free_again(
     start_stack: Callable[..., Stack],
@@ -141,6 +145,7 @@ async def test_a_silent_model_times_out_and_its_place_is_free_again(
     assert (await (await chat(stack, "a place")).rest()).text == "a place "
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_generation_that_takes_too_long_ends_with_length(
     start_stack: Callable[..., Stack],
@@ -161,6 +166,7 @@ async def test_a_generation_that_takes_too_long_ends_with_length(
 # Memory
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_finished_log_is_forgotten_after_its_time_and_a_running_one_is_not(
     start_stack: Callable[..., Stack],
@@ -177,6 +183,7 @@ async def test_a_finished_log_is_forgotten_after_its_time_and_a_running_one_is_n
     assert (await running.rest()).text == "begun ended"
 
 
+@pytest.mark.long
 @asynchronous
 async def test_when_memory_is_short_the_oldest_finished_log_goes_first(
     start_stack: Callable[..., Stack],
@@ -279,6 +286,7 @@ async def test_who_waits_behind_one_engine_runs_on_the_other_when_that_is_free_f
             assert (await answer.rest()).text == "begun ended"
 
 
+@pytest.mark.long
 @asynchronous
 async def test_what_runs_on_another_engine_than_its_own_is_stopped_like_any_other(
     start_stack: Callable[..., Stack],
@@ -307,6 +315,7 @@ async def test_what_runs_on_another_engine_than_its_own_is_stopped_like_any_othe
 # Slow readers
 
 
+@pytest.mark.long
 @asynchronous
 async def test_the_write_timeout_does_not_hit_a_client_that_reads_slowly_but_steadily(
     start_stack: Callable[..., Stack],

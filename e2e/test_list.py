@@ -400,6 +400,7 @@ def test_what_had_the_focus_is_not_lost_when_another_tab_deletes_it(
 # Five thousand
 
 
+@pytest.mark.long
 def test_five_thousand_are_shown_at_once(wide: ListPage) -> None:
     wide.seed(*(f"Title {index}" for index in range(5000)))
     wide.chat.reload()

@@ -286,6 +286,7 @@ def test_a_lost_engine_is_an_error_and_retry_gets_a_whole_answer(
 def test_a_refused_message_can_be_edited(open_chat: OpenChat, start_stack: StartStack) -> None:
     chat = open_chat(start_stack(max_prompt_chars=20).url)
     chat.page.route("**/models", lambda route: route.abort())  # else the composer would refuse it
+    chat.reload()
     chat.send("much longer than twenty characters")
     expect(chat.error.locator("small")).to_have_text("prompt_too_long")
     chat.button("Edit message").click()
@@ -344,6 +345,7 @@ def test_the_end_at_a_limit_is_told(open_chat: OpenChat, start_stack: StartStack
     chat.wait_answer("Up to here")
 
 
+@pytest.mark.long
 def test_an_answer_whose_rest_is_gone_keeps_its_text(
     open_chat: OpenChat, start_stack: StartStack
 ) -> None:

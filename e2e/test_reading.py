@@ -118,6 +118,7 @@ def test_the_end_is_followed_until_the_reader_lets_go(
     chat.stop()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("browser")  # by which the tests in a browser are known
 def test_the_scroll_bar_lets_go_while_it_is_dragged_and_not_for_ever(
     browser_type: BrowserType, browser_type_launch_args: dict[str, Any], stack: Stack
@@ -757,6 +758,7 @@ def buffering(stack: Stack) -> Iterator[Relay]:
     relay.close()
 
 
+@pytest.mark.long
 def test_a_proxy_that_buffers_is_named_once(
     open_chat: OpenChat, stack: Stack, buffering: Relay
 ) -> None:

@@ -279,6 +279,7 @@ async def test_a_resumable_generation_keeps_its_place_in_line_without_a_reader(
     assert (await (await resume(narrow, gone.id, after=gone.ids[-1])).rest()).text == "x"
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_resumable_generation_that_nobody_comes_back_for_ends_after_its_grace(
     start_stack: Callable[..., Stack],

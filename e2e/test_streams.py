@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from e2e.client import (
     Answer,
     Connection,
@@ -168,6 +170,7 @@ async def test_readers_that_never_read_cost_nobody_else_anything(stack: Stack) -
     assert sum(worker.memory_info().rss for worker in workers) - workers_before < 2 * size
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_client_that_never_reads_is_dropped_and_its_model_stopped(
     start_stack: Callable[..., Stack],
@@ -181,6 +184,7 @@ async def test_a_client_that_never_reads_is_dropped_and_its_model_stopped(
     assert_whole(await other.rest(), "begun ended")
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_client_that_does_not_take_the_end_of_its_answer_is_dropped_as_well(
     start_stack: Callable[..., Stack],
@@ -203,6 +207,7 @@ async def test_a_client_that_does_not_take_the_end_of_its_answer_is_dropped_as_w
     await eventually(lambda: worker.num_fds() <= before, f"no more than {before} descriptors")
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_burst_of_megabytes_arrives_unaltered_for_fast_and_slow_readers(
     start_stack: Callable[..., Stack], tmp_path: Path
@@ -259,6 +264,7 @@ async def test_an_event_that_is_larger_than_a_window_follows_a_small_one_at_once
 # What happens in the middle of an event
 
 
+@pytest.mark.long
 @asynchronous
 async def test_a_keep_alive_comment_never_falls_inside_an_event(
     start_stack: Callable[..., Stack],

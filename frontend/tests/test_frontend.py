@@ -26,7 +26,13 @@ def server_url() -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("module", MODULES)
+LONG = {"test_markdown_streaming.js", "test_transfer.js"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in MODULES],
+)
 def test_in_browser(
     module: str, browser: Browser, server_url: str, subtests: pytest.Subtests
 ) -> None:
