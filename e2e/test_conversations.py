@@ -289,6 +289,7 @@ def test_the_reader_comes_back_to_where_he_was(chat: ChatPage) -> None:
     chat.page.evaluate(SEED, [chat.url, 60])
     chat.go("#/c/long")
     expect(chat.questions).to_have_count(60)
+    expect(chat.page.locator(".unrendered")).to_have_count(0)  # all were drawn anew, as they stay
     read = chat.questions.nth(20)
     read.scroll_into_view_if_needed()
     chat.scroller.hover()

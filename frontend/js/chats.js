@@ -198,6 +198,8 @@ export class Chats {
   /** The page may be about to go away: what breaks off now is no news. */
   leave() {
     this.#isLeaving = true;
+    // What is written only when the page goes is lost now and then (Chromium).
+    this.keepDraft();
     setTimeout(() => (this.#isLeaving = false), LEAVING_MS);
   }
 
