@@ -87,6 +87,8 @@ class ChatPage:
         """Open the page; return when it has all that it would load once somebody writes."""
         self.page.goto(self.url)
         self.page.evaluate("(url) => import(url)", self.url + "js/views/conversation.js")
+        # The last thing that it does; what is pressed before may not be heard.
+        expect(self.page.locator("#message")).to_be_focused()
         return self
 
     def reload(self) -> None:

@@ -32,7 +32,8 @@ class Settings:
         self.top_p = self.field("Top-p")
         self.max_tokens = self.field("Max tokens")
         self.think = self.dialog.get_by_role("checkbox", name="Think first")
-        self.said = self.dialog.get_by_role("status")
+        # The page's own status is in the dialog, too, while that is open.
+        self.said = self.dialog.locator("[role=status]:not(#status)")
         self.presets = self.dialog.get_by_role("listitem")
 
     def field(self, name: str) -> Locator:
