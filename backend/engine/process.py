@@ -51,8 +51,7 @@ class EngineProcess:
     def __init__(self, number: int) -> None:
         """Take the model with this number: 1, 2, 3 … as `BURBLE_MODEL` lists them."""
         self._settings = Settings()
-        # `.env` may have changed since gunicorn counted; then a reload is to come, and till then any model will do.
-        self._model = self._settings.models[:number][-1]
+        self._model = self._settings.models[number - 1]
         self._loop = uvloop.new_event_loop()
         self._parent = os.getppid()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
