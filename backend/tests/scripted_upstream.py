@@ -221,36 +221,23 @@ class _Connection(asyncio.Protocol):
             self.data_received(b"")
 
 
-class RunningUpstream:
-    """A `ScriptedUpstream` in a thread with a loop of its own. What it records can be read from any thread."""
-
-    def __init__(self, upstream: ScriptedUpstream) -> None:
-        self.upstream = upstream
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="upstream", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.upstream.start(), self._loop).result(LIMIT_S)
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.upstream.stop(), self._loop).result(LIMIT_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(LIMIT_S)
-        self._loop.close()
-
-
 @contextmanager
 def running_upstream(
     otherwise: Callable[[Asked], Answer] | None = None, port: int = 0
 ) -> Iterator[ScriptedUpstream]:
-    """Run an upstream in a thread of its own."""
-    running = RunningUpstream(ScriptedUpstream(port, otherwise))
-    running.start()
+    """Run an upstream in a thread with a loop of its own. What it records can be read from any thread."""
+    upstream = ScriptedUpstream(port, otherwise)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="upstream", daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(upstream.start(), loop).result(LIMIT_S)
     try:
-        yield running.upstream
+        yield upstream
     finally:
-        running.stop()
+        asyncio.run_coroutine_threadsafe(upstream.stop(), loop).result(LIMIT_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(LIMIT_S)
+        loop.close()
 
 
 # The parts of an answer
