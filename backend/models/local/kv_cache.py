@@ -13,11 +13,16 @@ are its own, and right for each architecture that it can generate with.
 Each layer holds its columns in a buffer with room at the right, so that a step copies one column and not the whole
 cache. A layer with a sliding window keeps only what its window reaches. The buffers grow with the rows and their
 lengths, shrink with them, and are given back when no row is left.
+
+A step may also have a fixed shape, so that it can be recorded and replayed (`captured_step`): then the model sees whole
+buffers, with their spare rows and columns, and a tensor says which column is the new one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from transformers import Cache, PreTrainedConfig
@@ -34,13 +39,23 @@ class UnbatchableCache(ValueError):
     """The model keeps something else than keys and values of single tokens, a recurrent state for example."""
 
 
+class Place(NamedTuple):
+    """Where a step of a fixed shape goes: the buffers' rows and columns, the column to write, and which buffers."""
+
+    rows: int
+    columns: int
+    column: int
+    buffers: int
+
+
 class AlignedLayer(CacheLayerMixin):  # type: ignore[misc]
     """One layer's keys and values, (rows, heads, columns, head size) each.
 
-    `columns` counts all columns of the cache, `window` says how far back the layer looks (None: to the beginning).
+    `columns` counts all columns of the cache, `window` says how far back the layer looks (None: to the beginning), and
+    `room` how many columns a new buffer has to spare, at least.
     """
 
-    def __init__(self, window: int | None) -> None:
+    def __init__(self, window: int | None, room: int) -> None:
         super().__init__()
         self.keys: Any = None
         self.values: Any = None
@@ -48,6 +63,10 @@ class AlignedLayer(CacheLayerMixin):  # type: ignore[misc]
         self.is_sliding = window is not None
         self.rows = 0
         self.columns = 0
+        self.buffers = 0  # counts them: with another number they lie elsewhere
+        # In a step of a fixed shape the column to write, a tensor of one number.
+        self.fixed: Any = None
+        self._room = room
         # Where in the buffers the columns lie that are kept.
         self._start = 0
         self._end = 0
@@ -59,22 +78,32 @@ class AlignedLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
         """Append a column, (rows, heads, 1, head size); return what the model attends to, that column included."""
+        if self.fixed is not None:
+            self.keys.index_copy_(2, self.fixed, key_states)
+            self.values.index_copy_(2, self.fixed, value_states)
+            return self.keys, self.values
         if self.keys is None or self._end == self.keys.shape[2]:
             self._move(self.columns, key_states, value_states)
         start, end = self._start, self._end + 1
         self.keys[: self.rows, :, end - 1 : end] = key_states
         self.values[: self.rows, :, end - 1 : end] = value_states
-        self.columns += 1
-        self._start, self._end = end - self._kept(self.columns), end
         return self.keys[: self.rows, :, start:end], self.values[: self.rows, :, start:end]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Return how many columns `update` will return, and which column of the cache is the first of them."""
+        if self.fixed is not None:
+            return self.keys.shape[2], 0
         kept = self._kept(self.columns)
         return kept + query_length, self.columns - kept
 
     def get_seq_length(self) -> int:
-        return self.columns
+        # In a fixed shape the new column may be any. The mask hides those behind it, as if it were the last.
+        return self.columns if self.fixed is None else self.keys.shape[2] - 1
+
+    @property
+    def is_compileable(self) -> bool:
+        """Whether the shape is fixed. (The library does not look into the mask then, which would wait for the GPU.)"""
+        return self.fixed is not None
 
     def get_max_length(self) -> int:
         return -1 if self.window is None else self.window
@@ -96,6 +125,20 @@ class AlignedLayer(CacheLayerMixin):  # type: ignore[misc]
             place = slice(self._end - count, self._end)
             self.keys[self.rows - 1, :, place] = layer.keys[0, :, -count:]
             self.values[self.rows - 1, :, place] = layer.values[0, :, -count:]
+
+    def place(self) -> Place | None:
+        """Have place for a column in the buffers, and say where. None if there are no buffers yet."""
+        if self.keys is None:
+            return None
+        if self._end == self.keys.shape[2]:
+            self._move(self.columns, self.keys, self.values)
+        return Place(self.keys.shape[0], self.keys.shape[2], self._end, self.buffers)
+
+    def step(self) -> None:
+        """Count the column that was appended. Until then it is as if it had not been."""
+        self.columns += 1
+        self._end += 1
+        self._start = self._end - self._kept(self.columns)
 
     def leave(self, row: int, columns: int) -> None:
         """Let the last row take the place of `row`; `columns` are what the longest of the others needs."""
@@ -131,7 +174,7 @@ class AlignedLayer(CacheLayerMixin):  # type: ignore[misc]
         self.columns = columns
         if (
             kept <= self._end < room  # all columns are there, and place for one more
-            and room <= 2 * _with_room(kept)
+            and room <= 2 * self._with_room(kept)
             and self.rows <= rows <= 4 * self.rows
         ):
             self._start = self._end - kept
@@ -141,7 +184,7 @@ class AlignedLayer(CacheLayerMixin):  # type: ignore[misc]
         old = (self.keys, self.values)
         new = [
             torch.zeros(
-                (size, like.shape[1], _with_room(kept), like.shape[3]),
+                (size, like.shape[1], self._with_room(kept), like.shape[3]),
                 dtype=like.dtype,
                 device=like.device,
             )
@@ -156,20 +199,22 @@ class AlignedLayer(CacheLayerMixin):  # type: ignore[misc]
                 ]
         self.keys, self.values = new
         self._start, self._end = 0, kept
+        self.buffers += 1
         self.is_initialized = True
 
-
-def _with_room(columns: int) -> int:
-    return columns + max(64, columns // 8)
+    def _with_room(self, columns: int) -> int:
+        # In eights: kernels copy a mask that is not aligned.
+        return (columns + max(self._room, columns // 8) + 7) // 8 * 8
 
 
 class AlignedCache(Cache):  # type: ignore[misc]
     """The cache of a batch. `lengths` says how many tokens of each row are in it.
 
-    Raises `UnbatchableCache` for a model whose layers keep anything else.
+    New buffers have `room` columns to spare, or more. Raises `UnbatchableCache` for a model whose layers keep anything
+    else.
     """
 
-    def __init__(self, config: PreTrainedConfig) -> None:
+    def __init__(self, config: PreTrainedConfig, room: int = 64) -> None:
         text = config.get_text_config(decoder=True)
         layers: list[Any] = []
         for layer in DynamicCache(config=text).layers:
@@ -178,19 +223,29 @@ class AlignedCache(Cache):  # type: ignore[misc]
                 continue
             if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
                 raise UnbatchableCache(type(layer).__name__)
-            layers.append(AlignedLayer(getattr(layer, "sliding_window", None)))
+            layers.append(AlignedLayer(getattr(layer, "sliding_window", None), room))
         if "chunked_attention" in (getattr(text, "layer_types", None) or ()) or (
             getattr(text, "attention_chunk_size", None) is not None
         ):
             raise UnbatchableCache("chunked_attention")
         super().__init__(layers=layers)
         self.lengths: list[int] = []
+        self._aligned = [layer for layer in layers if isinstance(layer, AlignedLayer)]
 
     def join(self, cache: Cache, length: int) -> None:
-        """Append the answer whose first `length` tokens are in the library's `cache` as the last row."""
+        """Append the answer whose first `length` tokens are in the library's `cache` as the last row.
+
+        When that fails, because there is no memory for it, the other rows are as they were.
+        """
+        columns = max(self.lengths, default=0)
         for mine, its in zip(self.layers, cache.layers, strict=True):
             if isinstance(mine, AlignedLayer):
-                mine.join(its, length)
+                try:
+                    mine.join(its, length)
+                except Exception:
+                    for layer in self._aligned[: self._aligned.index(mine) + 1]:
+                        layer.leave(layer.rows - 1, columns)
+                    raise
         self.lengths.append(length)
 
     def leave(self, row: int) -> None:
@@ -199,9 +254,8 @@ class AlignedCache(Cache):  # type: ignore[misc]
         if row < len(self.lengths):
             self.lengths[row] = last
         columns = max(self.lengths, default=0)
-        for layer in self.layers:
-            if isinstance(layer, AlignedLayer):
-                layer.leave(row, columns)
+        for layer in self._aligned:
+            layer.leave(row, columns)
 
     def reset(self) -> None:
         """Give everything back."""
@@ -209,8 +263,31 @@ class AlignedCache(Cache):  # type: ignore[misc]
         super().reset()
 
     def step(self) -> None:
-        """Count the token that a forward pass has appended to every row."""
+        """Count the token that a forward pass has appended to every row. One that failed is not to be counted."""
         self.lengths = [length + 1 for length in self.lengths]
+        for layer in self._aligned:
+            layer.step()
+
+    # Steps of a fixed shape
+
+    def place(self) -> Place | None:
+        """Have place for a column in all buffers, and say where; None if a step cannot have a fixed shape.
+
+        That is so for windows, which would begin at another column in each step.
+        """
+        places = {layer.place() if layer.window is None else None for layer in self._aligned}
+        return places.pop() if len(places) == 1 else None
+
+    @contextmanager
+    def fixed(self, column: Any) -> Iterator[None]:
+        """Have the model write `column` of the buffers, a tensor of one number, and see all of them."""
+        for layer in self._aligned:
+            layer.fixed = column
+        try:
+            yield
+        finally:
+            for layer in self._aligned:
+                layer.fixed = None
 
     @property
     def for_model(self) -> Cache:

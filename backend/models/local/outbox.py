@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from backend.errors import BurbleError
 from backend.models import End, Item
 
 
@@ -15,10 +14,10 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._items: deque[Item | BurbleError] = deque()
+        self._items: deque[Item | Exception] = deque()
         self._something = asyncio.Event()
 
-    def put(self, item: Item | BurbleError) -> None:
+    def put(self, item: Item | Exception) -> None:
         """Add an item; in any thread."""
         self._items.append(item)
         if len(self._items) > 1:
@@ -35,7 +34,7 @@ class Outbox:
             self._something.clear()
             while self._items:
                 item = self._items.popleft()
-                if isinstance(item, BurbleError):
+                if isinstance(item, Exception):
                     raise item
                 yield item
                 if isinstance(item, End):

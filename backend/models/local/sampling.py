@@ -66,30 +66,36 @@ def choose(logits: Any, samplers: Sequence[Sampler]) -> list[int]:
     """Return the next token of each row of `logits`, (rows, vocabulary), which is changed."""
     for row, sampler in zip(logits, samplers, strict=True):
         sampler.penalize(row)
-    tokens: list[int] = logits.argmax(dim=-1).tolist()
     drawn = [row for row, sampler in enumerate(samplers) if sampler.sampling.temperature > 0]
-    if drawn:
-        random_tokens = _draw(logits[drawn], [samplers[row] for row in drawn])
-        for row, token in zip(drawn, random_tokens, strict=True):
-            tokens[row] = token
+    if len(drawn) == len(samplers):
+        tokens = _draw(logits, samplers)
+    else:
+        tokens = logits.argmax(dim=-1).tolist()
+        if drawn:
+            random_tokens = _draw(logits[drawn], [samplers[row] for row in drawn])
+            for row, token in zip(drawn, random_tokens, strict=True):
+                tokens[row] = token
     for sampler, token in zip(samplers, tokens, strict=True):
         sampler.note(token)
     return tokens
 
 
-def _draw(logits: Any, samplers: list[Sampler]) -> list[int]:
+def _draw(logits: Any, samplers: Sequence[Sampler]) -> list[int]:
     """Return a token for each row, at random. All settings are columns, (rows, 1)."""
-
-    def column(values: list[float]) -> Any:
-        return torch.tensor(values, dtype=torch.float32, device=logits.device)[:, None]
-
     settings = [sampler.sampling for sampler in samplers]
     vocabulary = logits.shape[-1]
-    number = column([sampler.draw() for sampler in samplers])
-    temperature = column([each.temperature for each in settings])
-    top_p = column([each.top_p for each in settings])
-    top_k = column([each.top_k or vocabulary for each in settings])
-    min_p = column([each.min_p for each in settings])
+    # To the device and back it is one copy each: a GPU makes the processor wait for it.
+    columns = torch.tensor(
+        [
+            [sampler.draw() for sampler in samplers],
+            [each.temperature for each in settings],
+            [each.top_p for each in settings],
+            [each.top_k or vocabulary for each in settings],
+            [each.min_p for each in settings],
+        ],
+        dtype=torch.float32,
+    )
+    number, temperature, top_p, top_k, min_p = columns.to(logits.device)[..., None]
 
     logits = logits / temperature
     most = max((each.top_k for each in settings), default=0)
@@ -117,9 +123,9 @@ def _draw(logits: Any, samplers: list[Sampler]) -> list[int]:
         complete = (last < count - 1) | (top_k <= count)
         unbounded = (top_p >= 1) & (min_p <= 0)
         found = complete | (unbounded & (number < total))
-        if count == vocabulary or bool(found.all()):
+        total = torch.where(complete, total, torch.ones_like(total))
+        chosen = (together <= number * total).sum(dim=-1, keepdim=True).clamp(max=last)
+        result: list[list[int]] = torch.cat([tokens.gather(-1, chosen), found], dim=1).tolist()
+        if count == vocabulary or all(row_found for _, row_found in result):
             break
-    total = torch.where(complete, total, torch.ones_like(total))
-    chosen = (together <= number * total).sum(dim=-1, keepdim=True).clamp(max=last)
-    result: list[int] = tokens.gather(-1, chosen)[:, 0].tolist()
-    return result
+    return [token for token, _ in result]

@@ -8,7 +8,7 @@ running answers take each step together; a new one joins between two steps, and 
 One thread does all of it, in turns: drop what was cancelled; read at most one chunk's worth of prompts; let all rows
 take one step. So a newcomer is read while the others go on, and holds them up for a chunk at most; a stop takes
 effect before the next step, or the next chunk. The last token of a prompt is not read in advance: it is the row's
-first step.
+first step. On a GPU a step is recorded and replayed (`captured_step`).
 
 Why not the library's own manager (`transformers.generation.continuous_batching`, 5.24): its requests share one random
 generator and one choice between sampling and greedy, so a seed is worth nothing there, and the repetition penalty is
@@ -22,6 +22,7 @@ import inspect
 import logging
 import math
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ from typing import Any
 import torch
 from transformers import Cache, DynamicCache
 
-from backend.errors import BurbleError, ModelError, Shutdown
-from backend.models import End, Item, Prefill
+from backend.errors import ModelError, Shutdown
+from backend.models import End, Item, ModelBroken, Prefill
 from backend.models.local.answer import AnswerText
+from backend.models.local.captured_step import CapturedStep
 from backend.models.local.kv_cache import AlignedCache, BatchCache, SingleCache, UnbatchableCache
 from backend.models.local.sampling import Sampler, choose
 
@@ -42,6 +44,10 @@ LOGGER = logging.getLogger("gunicorn.error.model")
 # up for longer: a CPU is busy with few.
 CHUNK_CPU = 64
 CHUNK = 512
+
+# Columns that new buffers have to spare. Where steps are recorded, each recording costs as much as some ten steps.
+ROOM = 64
+ROOM_CAPTURED = 256
 
 # How far the logits of a batch may be from those of a row alone: by rounding only, in the types that weights have.
 EXACT = 0.001
@@ -63,7 +69,7 @@ class Sequence:
         *,
         limit: int,
         end_tokens: frozenset[int],
-        deliver: Callable[[Item | BurbleError], object],
+        deliver: Callable[[Item | Exception], object],
     ) -> None:
         self.prompt = prompt
         self.sampler = sampler
@@ -102,17 +108,28 @@ class Scheduler:
 
     `batches` is False for a model that cannot be batched: it keeps a recurrent state, or something else that cannot be
     aligned with that of others, or `check` has found that it does not heed the mask. It gets one row, whatever `rows`
-    says. `steps` and `chunks` count forward passes.
+    says. `steps` and `chunks` count what was done. `fixed` asks for steps of a fixed shape (None: on a GPU, where they
+    are recorded and replayed).
     """
 
-    def __init__(self, model: Any, rows: int, chunk: int | None = None) -> None:
+    def __init__(
+        self, model: Any, rows: int, chunk: int | None = None, fixed: bool | None = None
+    ) -> None:
         self._model = model
         self._device = model.get_input_embeddings().weight.device
         self.chunk = chunk or (CHUNK_CPU if self._device.type == "cpu" else CHUNK)
+        if self._device.type == "cuda":
+            # It builds a plan for each new length of the keys, in milliseconds: in each step, for each layer.
+            torch.backends.cuda.enable_cudnn_sdp(False)
+        fixed = self._device.type == "cuda" if fixed is None else fixed
+        self._fixed_step: CapturedStep | None = None
         try:
-            self._cache: BatchCache = AlignedCache(model.config)
+            self._cache: BatchCache = AlignedCache(model.config, ROOM_CAPTURED if fixed else ROOM)
         except UnbatchableCache:
             self._cache = SingleCache()
+        else:
+            if fixed:
+                self._fixed_step = CapturedStep(self._call, self._cache, self._device)
         self.batches = isinstance(self._cache, AlignedCache)
         self.rows = rows if self.batches else 1
         self.steps = 0
@@ -122,6 +139,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._arrived: deque[Sequence] = deque()
         self._closing = False
+        self._ending: Callable[[], Exception] = Shutdown  # what those get who come after
         # What only the thread touches.
         self._waiting: deque[Sequence] = deque()
         self._reading: Sequence | None = None
@@ -135,40 +153,51 @@ class Scheduler:
 
         For architectures that nobody has tried: a batch that is wrong would be a chat that nobody understands.
         """
-        with torch.no_grad():
-            difference = self._difference()
         rounded = self._model.dtype != torch.float32 or getattr(self._model, "is_quantized", False)
-        if self.batches and difference > (ROUNDED if rounded else EXACT):
-            LOGGER.warning(
-                "The model is not the same with two chats at once; it gets one at a time"
-            )
-            self._cache, self.batches, self.rows = SingleCache(), False, 1
+        limit = ROUNDED if rounded else EXACT
+        with torch.no_grad():
+            if self._fixed_step and self._difference() > limit:
+                LOGGER.warning("Steps of a fixed shape are not the same; the model does without")
+                self._fixed_step = None
+            if not self._fixed_step and self._difference() > limit:
+                LOGGER.warning(
+                    "The model is not the same with two chats at once; it gets one at a time"
+                )
+                self._cache, self.batches, self.rows = SingleCache(), False, 1
 
     def _difference(self) -> float:
         """Return how far the logits of two rows in a batch are from those of each alone, relative to their size."""
-        prompts = [[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1]]
-        batch, alone = self._cache, []
-        for *most, last in prompts:
-            for keep in (True, False):
-                cache = DynamicCache(config=self._model.config)
-                self._forward([most], [0], cache)
-                if keep and self.batches:
-                    batch.join(cache, len(most))
-            alone.append(self._forward([[last]], [len(most)], cache)[0, -1].float())
+        prompts = [[3, 1, 4, 1, 5, 9, 2, 6, 5, 3], [2, 7, 1, 8]]
+        steps = 3  # without a graph, recorded and replayed
+        alone: list[list[Any]] = []  # of each row, for each step
+        for prompt in prompts:
+            cache = DynamicCache(config=self._model.config)
+            read = len(prompt) - steps
+            self._forward([prompt[:read]], [0], cache)
+            if self.batches:
+                self._cache.join(cache, read)
+            alone.append(
+                [
+                    self._forward([[prompt[place]]], [place], cache)[0, -1].float()
+                    for place in range(read, len(prompt))
+                ]
+            )
         if not self.batches:
             return 0
+        difference = 0.0
         try:
-            together = self._forward(
-                [[prompt[-1]] for prompt in prompts], batch.lengths, batch.for_model
-            )
+            for step in range(steps):
+                logits = self._advance([prompt[step - steps] for prompt in prompts])
+                for row, expected in zip(logits, alone, strict=True):
+                    norm = expected[step].norm()
+                    difference = max(
+                        difference, float((row.float() - expected[step]).norm() / norm)
+                    )
         except Exception:
             LOGGER.warning("The model fails with two chats at once", exc_info=True)
-            return math.inf
-        batch.reset()
-        return max(
-            float((row[-1].float() - one).norm() / one.norm())
-            for row, one in zip(together, alone, strict=True)
-        )
+            difference = math.inf
+        self._cache.reset()
+        return difference
 
     # For other threads
 
@@ -176,10 +205,10 @@ class Scheduler:
         self._thread.start()
 
     def submit(self, sequence: Sequence) -> None:
-        """Let a sequence wait for a row. Raises `Shutdown` when the scheduler is closed."""
+        """Let a sequence wait for a row. Raises `Shutdown` when closed, `ModelBroken` when the thread has failed."""
         with self._changed:
             if self._closing:
-                raise Shutdown
+                raise self._ending()
             self._arrived.append(sequence)
             self._changed.notify()
 
@@ -196,8 +225,13 @@ class Scheduler:
             self._changed.notify()
         if self._thread.ident:
             self._thread.join()
-        self._model = self._read = None
+        self._model = self._read = self._fixed_step = None
         self._cache.reset()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether steps have a fixed shape, where the rows allow it."""
+        return self._fixed_step is not None and not self._fixed_step.gave_up
 
     @property
     def cache_bytes(self) -> int:
@@ -217,12 +251,13 @@ class Scheduler:
                     self._prefill()
                     self._step()
         except Exception:
-            LOGGER.critical("The model's thread has failed", exc_info=True)
+            LOGGER.critical("The model cannot go on", exc_info=True)
+            self._ending = _broken
         with self._changed:
             self._closing = True
             self._waiting.extend(self._arrived)
         for sequence in [*self._waiting, *filter(None, [self._reading]), *self._running]:
-            sequence.deliver(Shutdown())
+            sequence.deliver(self._ending())
 
     def _wait(self) -> bool:
         """Wait for something to do. Returns False when there will be nothing more."""
@@ -264,7 +299,7 @@ class Scheduler:
                     self._join(sequence)
             except Exception as error:
                 # Whatever the model raises; most of all, that there is no memory left.
-                self._fail([sequence], error)
+                self._fail(sequence, error)
                 return
 
     def _read_chunk(self, sequence: Sequence, budget: int) -> int:
@@ -288,12 +323,7 @@ class Scheduler:
 
     def _join(self, sequence: Sequence) -> None:
         """Make the sequence that was read a row of the batch."""
-        try:
-            self._cache.join(self._read, self._read_tokens)
-        except Exception as error:
-            # Some layers have the row and others have not.
-            self._fail_batch(error)
-            raise
+        self._cache.join(self._read, self._read_tokens)
         self._running.append(sequence)
         self._stop_reading()
 
@@ -307,10 +337,18 @@ class Scheduler:
         if not self._running:
             return
         try:
-            last = [[sequence.last_token] for sequence in self._running]
-            logits = self._forward(last, self._cache.lengths, self._cache.for_model)
-            self._cache.step()
-            tokens = choose(logits[:, -1].float(), [each.sampler for each in self._running])
+            logits = self._advance([sequence.last_token for sequence in self._running])
+        except torch.OutOfMemoryError as error:
+            # The longest has taken most of it. The others try again without.
+            row = self._cache.lengths.index(max(self._cache.lengths))
+            self._fail(self._running[row], error)
+            self._leave(row)
+            return
+        except Exception as error:
+            self._fail_batch(error)
+            return
+        try:
+            tokens = choose(logits.float(), [each.sampler for each in self._running])
         except Exception as error:
             self._fail_batch(error)
             return
@@ -322,8 +360,8 @@ class Scheduler:
                 end = sequence.accept(tokens[row])
             except Exception as error:
                 # A tokenizer that cannot decode this is no reason to end the others.
+                self._fail(sequence, error)
                 self._leave(row)
-                self._fail([sequence], error)
                 continue
             if end:
                 self._leave(row)
@@ -337,49 +375,77 @@ class Scheduler:
 
     # The model
 
+    def _advance(self, tokens: list[int]) -> Any:
+        """Append a token to each row of the cache; return the logits of what follows it, (rows, vocabulary)."""
+        logits = self._fixed_step(tokens) if self._fixed_step else None
+        if logits is None:
+            last = [[token] for token in tokens]
+            logits = self._forward(last, self._cache.lengths, self._cache.for_model)[:, -1]
+        self._cache.step()
+        return logits
+
     def _forward(self, tokens: list[list[int]], lengths: list[int], cache: Cache) -> Any:
         """Run the model on `tokens`, (rows, count), behind `lengths` tokens in each row; return the last logits."""
         count = len(tokens[0])
         device = self._device
         before = torch.tensor(lengths, device=device)[:, None]
-        inputs = {
-            "input_ids": torch.tensor(tokens, device=device),
-            "position_ids": before + torch.arange(count, device=device),
-        }
+        mask = None
         if len(tokens) > 1:
             # Rows are aligned at the right: what a row does not have, it lacks at the left.
             columns = max(lengths)
             place = torch.arange(columns + count, device=device)
-            inputs["attention_mask"] = (place >= columns - before).long()
-        inputs = {name: value for name, value in inputs.items() if name in self._keywords.inputs}
+            mask = (place >= columns - before).long()
+        positions = before + torch.arange(count, device=device)
+        return self._call(torch.tensor(tokens, device=device), positions, mask, cache)
+
+    def _call(self, tokens: Any, positions: Any, mask: Any, cache: Cache) -> Any:
+        inputs = {"input_ids": tokens, "position_ids": positions, "attention_mask": mask}
         outputs = self._model(
-            **inputs, **{self._keywords.cache: cache}, use_cache=True, **self._keywords.constant
+            **{name: value for name, value in inputs.items() if name in self._keywords.inputs},
+            **{self._keywords.cache: cache},
+            use_cache=True,
+            **self._keywords.constant,
         )
         return outputs.logits
 
     # Failing
 
-    def _fail(self, sequences: list[Sequence], error: Exception) -> None:
-        LOGGER.error("The model failed in %d answers", len(sequences), exc_info=error)
-        if self._reading in sequences:
+    def _fail(self, sequence: Sequence, error: Exception) -> None:
+        """Fail one, so that the others can go on."""
+        self._recover(error)
+        if self._reading is sequence:
             self._stop_reading()
-        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-            "not enough memory" in str(error)
-        )
-        for sequence in sequences:
-            sequence.deliver(
-                ModelError("The model has run out of memory. A shorter conversation may do.")
-                if out_of_memory
-                else ModelError()
-            )
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        sequence.deliver(_failure(error))
 
     def _fail_batch(self, error: Exception) -> None:
         """Fail all rows: what is in the cache is not sure to be right any more."""
+        self._recover(error)
         running, self._running = self._running, []
         self._cache.reset()
-        self._fail(running, error)
+        for sequence in running:
+            sequence.deliver(_failure(error))
+
+    def _recover(self, error: Exception) -> None:
+        """Be ready for the next pass. Raises `RuntimeError` if there can be none."""
+        LOGGER.error("The model failed in an answer, or in all that run", exc_info=error)
+        traceback.clear_frames(error.__traceback__)  # which hold what the pass has made
+        if self._device.type == "cuda":
+            # After some errors, such as an index out of range in a kernel, this and all that follows fails.
+            torch.cuda.synchronize(self._device)
+            torch.cuda.empty_cache()
+
+
+def _failure(error: Exception) -> ModelError:
+    """Return what the user is told."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        "not enough memory" in str(error)
+    ):
+        return ModelError("The model has run out of memory. A shorter conversation may do.")
+    return ModelError()
+
+
+def _broken() -> ModelBroken:
+    return ModelBroken("The model has failed, and is started again.")
 
 
 @dataclass(frozen=True)

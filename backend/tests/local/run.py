@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from backend.errors import BurbleError
 from backend.models import End, Item, Prefill
 from backend.models.local.sampling import Sampler, Sampling
 from backend.models.local.scheduler import Scheduler, Sequence
@@ -41,7 +40,7 @@ class Asked(Sequence):
         end_tokens: Many[int] = (),
         on_item: Callable[[Asked, Any], object] = lambda *_: None,
     ) -> None:
-        self.items: list[Item | BurbleError] = []
+        self.items: list[Item | Exception] = []
         self.over = threading.Event()
         self._on_item = on_item
         super().__init__(
@@ -53,10 +52,10 @@ class Asked(Sequence):
             deliver=self._keep,
         )
 
-    def _keep(self, item: Item | BurbleError) -> None:
+    def _keep(self, item: Item | Exception) -> None:
         self.items.append(item)
         self._on_item(self, item)
-        if isinstance(item, End | BurbleError):
+        if isinstance(item, End | Exception):
             self.over.set()
 
     def wait(self) -> Asked:
@@ -79,7 +78,7 @@ class Asked(Sequence):
 
 def generate(model: Any, prompt: list[int], tokens: int) -> list[int]:
     """Return what the library itself makes of it."""
-    inputs = torch.tensor([prompt])
+    inputs = torch.tensor([prompt], device=model.device)
     output = model.generate(
         inputs,
         attention_mask=torch.ones_like(inputs),
@@ -116,7 +115,8 @@ class Passes:
         return len(self.shapes)
 
 
-def start(model: Any, rows: int = 8, chunk: int = 16) -> Scheduler:
-    scheduler = Scheduler(model, rows, chunk)
+def start(model: Any, rows: int = 8, chunk: int = 16, fixed: bool = False) -> Scheduler:
+    """Start a scheduler. Its steps are passes of the model that can be counted, unless they have a fixed shape."""
+    scheduler = Scheduler(model, rows, chunk, fixed)
     scheduler.start()
     return scheduler

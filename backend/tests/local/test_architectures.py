@@ -56,10 +56,15 @@ LIBRARY_WARNINGS = [
 pytestmark = LIBRARY_WARNINGS
 
 
+@pytest.mark.parametrize("fixed", [False, True], ids=["", "fixed"])
 @pytest.mark.parametrize("kind", BATCHED)
-def test_a_batch_of_rows_of_all_lengths_is_what_the_library_generates(kind: str) -> None:
+def test_a_batch_of_rows_of_all_lengths_is_what_the_library_generates(
+    kind: str, fixed: bool
+) -> None:
     model = tiny.model(kind, **BATCHED[kind])
-    scheduler = start(model, rows=4, chunk=7)
+    scheduler = Scheduler(model, 4, 7, fixed)
+    scheduler.check()
+    scheduler.start()
     # More than there are rows, so that they join and leave in the middle of the others, short ones and long ones.
     asked = [
         Asked(prompt, limit)
@@ -70,6 +75,8 @@ def test_a_batch_of_rows_of_all_lengths_is_what_the_library_generates(kind: str)
     for each in asked:
         each.wait()
     assert scheduler.batches
+    if tiny.DEVICE == "cpu" or kind == "llama":  # not all can be recorded
+        assert scheduler.fixed == fixed
     assert scheduler.cache_bytes == 0
     scheduler.close()
     for each in asked:
@@ -90,6 +97,26 @@ def test_a_model_whose_state_cannot_be_aligned_runs_one_answer_at_a_time(kind: s
     scheduler.close()
     for each in asked:
         assert each.tokens == generate(model, each.prompt, 12)
+
+
+def test_a_model_that_cannot_take_steps_of_a_fixed_shape_takes_others() -> None:
+    model = tiny.model()
+
+    def refuse(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        assert not kwargs["cache"].is_compileable
+
+    model.register_forward_pre_hook(refuse, with_kwargs=True)
+    scheduler = Scheduler(model, 4, fixed=True)
+    scheduler.check()
+    scheduler.start()
+    asked = [Asked(prompt, 5) for prompt in prompts(3, [1, 9])]
+    for each in asked:
+        scheduler.submit(each)
+    assert [each.wait().tokens for each in asked] == [
+        generate(model, each.prompt, 5) for each in asked
+    ]
+    assert (scheduler.rows, scheduler.fixed) == (4, False)
+    scheduler.close()
 
 
 def test_a_model_that_does_not_heed_the_mask_runs_one_answer_at_a_time() -> None:

@@ -10,6 +10,7 @@ import torch
 from transformers import CONFIG_MAPPING, DynamicCache
 
 from backend.models.local.kv_cache import AlignedCache, UnbatchableCache
+from backend.tests.local import tiny
 
 HEADS, SIZE = 2, 4
 
@@ -25,13 +26,18 @@ def config(window: int | None) -> Any:
 
 def states(numbers: list[list[int]]) -> Any:
     """Return states that tell which token they belong to, (rows, heads, tokens, head size)."""
-    return torch.tensor(numbers).float()[:, None, :, None].expand(-1, HEADS, -1, SIZE)
+    return (
+        torch.tensor(numbers, device=tiny.DEVICE)
+        .float()[:, None, :, None]
+        .expand(-1, HEADS, -1, SIZE)
+    )
 
 
 class Batch:
     """A cache and, beside it, the rows that it must hold."""
 
-    def __init__(self, window: int | None) -> None:
+    def __init__(self, window: int | None, fixed: bool = False) -> None:
+        self.fixed = fixed
         self.config = config(window)
         self.cache = AlignedCache(self.config)
         self.rows: list[list[int]] = []
@@ -52,6 +58,9 @@ class Batch:
         self.rows.append(row)
 
     def step(self) -> None:
+        if self.fixed:
+            self._step_of_fixed_shape()
+            return
         new = [[number] for number in self.numbers(len(self.rows))]
         before = max(map(len, self.rows))
         self.rows = [row + column for row, column in zip(self.rows, new, strict=True)]
@@ -70,6 +79,28 @@ class Batch:
         self.cache.step()
         assert self.cache.lengths == [len(row) for row in self.rows]
 
+    def _step_of_fixed_shape(self) -> None:
+        place = self.cache.place()
+        if place is None:  # nothing is there to take the shape from
+            self.fixed = False
+            self.step()
+            self.fixed = True
+            return
+        new = [[number] for number in self.numbers(place.rows)]
+        self.rows = [row + column for row, column in zip(self.rows, new, strict=False)]
+        with self.cache.fixed(torch.tensor([place.column], device=tiny.DEVICE)):
+            for layer in range(2):
+                assert self.cache.get_mask_sizes(1, layer) == (place.columns, 0)
+                keys, values = self.cache.update(states(new), -states(new), layer)
+                assert keys.shape == (place.rows, HEADS, place.columns, SIZE)
+                for row, expected in enumerate(self.rows):
+                    seen = slice(place.column + 1 - len(expected), place.column + 1)
+                    assert keys[row, 0, seen, 0].tolist() == expected
+                    assert values[row, -1, seen, -1].tolist() == [-n for n in expected]
+                assert keys.isfinite().all()
+        self.cache.step()
+        assert self.cache.lengths == [len(row) for row in self.rows]
+
     def leave(self, row: int) -> None:
         self.cache.leave(row)
         last = self.rows.pop()
@@ -77,10 +108,12 @@ class Batch:
             self.rows[row] = last
 
 
-@pytest.mark.parametrize("window", [None, 2, 5, 60])
-def test_rows_come_and_go_and_grow_and_each_is_found_whole(window: int | None) -> None:
+@pytest.mark.parametrize(
+    ("window", "fixed"), [(None, False), (None, True), (2, False), (5, False), (60, False)]
+)
+def test_rows_come_and_go_and_grow_and_each_is_found_whole(window: int | None, fixed: bool) -> None:
     chance = random.Random(1)
-    batch = Batch(window)
+    batch = Batch(window, fixed)
     for _ in range(600):
         wish = chance.random()
         if len(batch.rows) < 6 and (wish < 0.05 or not batch.rows):
@@ -109,6 +142,34 @@ def test_memory_follows_the_rows_and_is_given_back() -> None:
     assert batch.cache.nbytes <= 4 * one
     batch.leave(0)
     assert batch.cache.nbytes == 0
+
+
+def test_a_row_that_there_is_no_memory_for_leaves_the_others_as_they_were() -> None:
+    batch = Batch(None)
+    batch.join(10)
+    batch.join(300)
+    batch.step()
+    layer = batch.cache.layers[1]
+    layer._move = raise_out_of_memory
+    with pytest.raises(torch.OutOfMemoryError):
+        batch.join(2000)
+    del layer._move
+    for _ in range(100):
+        batch.step()
+    batch.join(2000)
+    batch.step()
+
+
+def test_a_step_that_fails_leaves_no_trace() -> None:
+    batch = Batch(5)
+    batch.join(10)
+    for _ in range(3):
+        batch.cache.update(states([[0]]), states([[0]]), 0)
+    batch.step()
+
+
+def raise_out_of_memory(*_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
 def test_a_step_copies_a_column_and_not_the_cache() -> None:

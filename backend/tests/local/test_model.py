@@ -40,7 +40,7 @@ def load(folder: Path, make_settings: Callable[..., Settings]) -> Load:
             **{
                 "model": "transformers",
                 "transformers_model": str(path),
-                "transformers_device": "cpu",
+                "transformers_device": tiny.DEVICE,
                 **settings,
             }
         )
@@ -73,10 +73,10 @@ def thought(items: list[Any]) -> str:
 def library_answer(folder: Path, tokens: int, **keywords: Any) -> str:
     """Return what the library says to `HELLO`, all of it decoded at once."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).to(tiny.DEVICE)
     inputs = tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, return_tensors="pt")
     output = model.generate(
-        **inputs, max_new_tokens=tokens, do_sample=False, pad_token_id=0, **keywords
+        **inputs.to(tiny.DEVICE), max_new_tokens=tokens, do_sample=False, pad_token_id=0, **keywords
     )
     written = output[0, inputs["input_ids"].shape[1] :]
     decoded: str = tokenizer.decode(written, skip_special_tokens=True)
@@ -191,6 +191,7 @@ def _always(model: LoadedModel, tokens: list[int]) -> Any:
             output.logits[:, -1, token] = 1e4
         return output
 
+    model._model._scheduler._fixed_step = None  # a hook is not replayed
     return model._model._scheduler._model.register_forward_hook(instead, with_kwargs=True)
 
 
@@ -234,6 +235,7 @@ async def test_an_answer_that_reaches_the_end_of_the_context_ends_with_length(lo
 
 async def test_a_long_prompt_shows_how_far_it_is(load: Load) -> None:
     async with load() as model:
+        model._model._scheduler.chunk = 64
         long: list[Message] = [{"role": "user", "content": "x" * 150}]
         items = await ask(model, long, max_tokens=2)
         progress = [item for item in items if isinstance(item, Prefill)]
@@ -290,7 +292,7 @@ async def test_closing_the_model_ends_what_runs(load: Load) -> None:
 async def test_what_cannot_be_loaded_says_why(
     load: Load, settings: dict[str, Any], expected: str
 ) -> None:
-    settings = {"transformers_device": "cpu", **settings}
+    settings = {"transformers_device": tiny.DEVICE, **settings}
     with pytest.raises((ValueError, OSError), match=expected):
         async with load(**settings):
             pass

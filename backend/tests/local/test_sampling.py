@@ -17,12 +17,16 @@ from transformers import (
 
 from backend.models.local import sampling
 from backend.models.local.sampling import Sampler, Sampling, choose
+from backend.tests.local import tiny
 
 VOCABULARY = 500
 
 
 def logits(rows: int = 1, seed: int = 0) -> Any:
-    return torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * 3
+    return (
+        torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(seed)).to(tiny.DEVICE)
+        * 3
+    )
 
 
 class Numbers(Sampler):
@@ -66,7 +70,7 @@ def test_each_token_gets_the_share_that_the_library_gives_it(
         warpers.append(TopPLogitsWarper(settings.top_p))
     if settings.min_p:
         warpers.append(MinPLogitsWarper(settings.min_p))
-    share = warpers(torch.tensor([prompt]), logits())[0].softmax(-1)
+    share = warpers(torch.tensor([prompt], device=tiny.DEVICE), logits())[0].softmax(-1)
     order = share.argsort(descending=True)
     together = share[order].cumsum(0)
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from backend.errors import ModelError, Shutdown
-from backend.models import End, Prefill
+from backend.models import End, ModelBroken, Prefill
 from backend.models.local.sampling import Sampling
 from backend.models.local.scheduler import Scheduler
 from backend.tests.local import tiny
-from backend.tests.local.run import Asked, Passes, prompts, start
+from backend.tests.local.run import Asked, Passes, generate, prompts, start
 
 Start = Callable[..., Scheduler]
 
@@ -53,6 +53,23 @@ def test_eight_answers_take_the_steps_of_one(model: Any, start_scheduler: Start)
         each.wait()
     assert [len(each.tokens) for each in asked] == [40] * 8
     assert scheduler.steps <= 42
+
+
+def test_steps_of_a_fixed_shape_take_all_rows_that_the_buffers_have(
+    model: Any, start_scheduler: Start
+) -> None:
+    passes = Passes(model)
+    gate = threading.Event()
+    passes.before = lambda _: gate.wait(30)
+    scheduler = start_scheduler(chunk=64, fixed=True)
+    asked = [Asked(prompt, 5) for prompt in prompts(3, [10])]
+    for each in asked:
+        scheduler.submit(each)
+    gate.set()
+    for each in asked:
+        each.wait()
+    assert (4, 1) in passes.shapes
+    assert (3, 1) not in passes.shapes
 
 
 def test_answers_of_one_length_end_within_a_few_steps_of_each_other(
@@ -221,16 +238,22 @@ def test_a_seed_gives_the_same_answer_whatever_else_is_in_the_batch(
     assert again.wait().tokens == alone.tokens != other_seed.wait().tokens
 
 
-class OutOfMemory:
+class Failure:
     """Fails the first forward pass of a shape."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int], error: Exception) -> None:
         self._shape: tuple[int, int] | None = shape
+        self._error = error
 
     def __call__(self, shape: tuple[int, int]) -> None:
         if shape == self._shape:
             self._shape = None
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise self._error
+
+
+def out_of_memory() -> Exception:
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return error
 
 
 def test_a_step_that_fails_fails_the_answers_in_it_and_the_next_ones_are_right(
@@ -242,20 +265,37 @@ def test_a_step_that_fails_fails_the_answers_in_it_and_the_next_ones_are_right(
     scheduler.submit(expected)
     expected.wait()
 
-    passes.before = OutOfMemory((3, 1))
+    passes.before = Failure((3, 1), RuntimeError("no such kernel"))
     asked = [Asked(prompt, 100) for prompt in prompts(3, [6])]
     for each in asked:
         scheduler.submit(each)
     for each in asked:
         error = each.wait().items[-1]
         assert isinstance(error, ModelError)
-        assert "memory" in str(error)
-        assert "GiB" not in str(error)
+        assert "kernel" not in str(error)
     assert scheduler.cache_bytes == 0
 
     again = Asked([1, 2, 3], 6)
     scheduler.submit(again)
     assert again.wait().tokens == expected.tokens
+
+
+def test_a_step_without_memory_ends_the_longest_answer_and_the_others_go_on(
+    model: Any, start_scheduler: Start
+) -> None:
+    passes = Passes(model)
+    scheduler = start_scheduler(chunk=64)
+    asked = [Asked(prompt, 20) for prompt in prompts(2, [6])]
+    longest = Asked(prompts(1, [40])[0], 20)
+    passes.before = Failure((3, 1), out_of_memory())
+    for each in (asked[0], longest, asked[1]):
+        scheduler.submit(each)
+    error = longest.wait().items[-1]
+    assert isinstance(error, ModelError)
+    assert "memory" in str(error)
+    assert "GiB" not in str(error)
+    for each in asked:
+        assert each.wait().tokens == generate(model, each.prompt, 20)
 
 
 def test_a_prompt_that_fails_leaves_the_running_answers_alone(
@@ -264,7 +304,7 @@ def test_a_prompt_that_fails_leaves_the_running_answers_alone(
     passes = Passes(model)
     scheduler = start_scheduler(chunk=16)
     failing = Asked(prompts(1, [50])[0], 5)
-    passes.before = OutOfMemory((1, 16))
+    passes.before = Failure((1, 16), out_of_memory())
 
     def on_item(each: Asked, item: Any) -> None:
         if len(each.items) == 3:
@@ -338,3 +378,25 @@ def test_two_hundred_answers_leave_no_memory_behind(start_scheduler: Start) -> N
     assert scheduler.cache_bytes == 0
     assert python < 200_000
     assert process.memory_info().rss - resident < 32 * 1024 * 1024
+
+
+def test_a_thread_that_fails_breaks_the_model_for_all(
+    start_scheduler: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = start_scheduler(rows=1)
+
+    def fail(error: Exception) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    def on_item(each: Asked, item: Any) -> None:
+        if isinstance(item, str):
+            raise RuntimeError("no such token")
+
+    monkeypatch.setattr(scheduler, "_recover", fail)
+    running, waiting = Asked([1], 10, on_item=on_item), Asked([2], 10)
+    scheduler.submit(running)
+    scheduler.submit(waiting)
+    assert isinstance(waiting.wait().items[-1], ModelBroken)
+    assert isinstance(running.items[-1], ModelBroken)
+    with pytest.raises(ModelBroken):
+        scheduler.submit(Asked([1], 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+# Where the tests run their models: `LOCAL_DEVICE=cuda just test-local` for what only a GPU shows.
+DEVICE = os.environ.get("LOCAL_DEVICE", "cpu")
 
 WORDS = "The quick brown fox jumps over the lazy dog. Привет, мир! 你好世界 👍🏽 "
 
@@ -120,7 +124,7 @@ def model(kind: str = "llama", *, vocabulary: int = 330, seed: int = 0, **config
         for parameter in built.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.25)
-    return built.eval()
+    return built.eval().to(DEVICE)
 
 
 def save(
