@@ -1,0 +1,210 @@
+"""API keys: who may come in. They have names, and are known here by their hashes alone.
+
+    python -m backend.keys NAME         makes a key, prints it once, and says where its hash belongs
+
+A key is 256 random bits, which nobody can guess: one round of SHA-256 hides it as well as a slow hash would (NIST
+SP 800-63B, section 3.1.2.2, look-up secrets of 112 bits and more).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+from backend.settings import Settings
+
+LOGGER = logging.getLogger("gunicorn.error.keys")
+
+PREFIX = "burble_"  # so that a key that lies about is known for what it is
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+PAIR = re.compile(rf"(?P<name>{NAME.pattern}):(?P<hash>[0-9a-f]{{64}})")
+# The pairs of the environment, as the master has read them last: so that a process that lives on through a reload, for
+# the streams that it has, learns that a key is gone.
+COPY = "api-keys"
+
+Version = tuple[int, int, int] | None
+
+
+class Keys:
+    """The keys of one stack, as they are at this moment: a file that has changed is read again.
+
+    A name may have several keys, the old one and the new one, say. A file that is gone holds none; a line in it that is
+    no pair is left out, and told in the log. Not thread-safe.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._files = [settings.runtime_path / COPY]
+        if settings.api_keys_file:
+            # A model may change its process' folder.
+            self._files.append(settings.api_keys_file.absolute())
+        self._versions: list[Version] = []
+        self._names: dict[str, str] = {}  # by hash
+
+    def hash_of(self, key: str) -> str | None:
+        """Return the hash that this key is known by; None for a wrong key. Takes the same time for any key."""
+        asked = hash_of(key)
+        found = None
+        for known in self._read():
+            if hmac.compare_digest(known, asked):
+                found = known
+        return found
+
+    def name_of(self, hashed: str) -> str | None:
+        """Return the name of the key with this hash; None once it has been taken out."""
+        return self._read().get(hashed)
+
+    def any(self) -> bool:
+        """Tell whether there is a key at all."""
+        return bool(self._read())
+
+    def _read(self) -> dict[str, str]:
+        versions = [version_of(file) for file in self._files]
+        if versions != self._versions:
+            self._versions = versions
+            self._names = {}
+            copied, *files = self._files
+            if versions[0] is None:
+                self._take(self._settings.api_keys or "", "BURBLE_API_KEYS")
+            for file in (copied, *files):
+                try:
+                    self._take(file.read_text(), str(file))
+                except FileNotFoundError:
+                    if file != copied:
+                        LOGGER.error("%s is not there: nobody comes in by it", file)
+                except (OSError, UnicodeDecodeError) as error:
+                    LOGGER.error("The keys in %s cannot be read: %s", file, error)
+        return self._names
+
+    def _take(self, text: str, source: str) -> None:
+        good, bad = parse(text)
+        self._names.update(good)
+        if bad:
+            LOGGER.error("%s: what stands at %s is no NAME:HASH", source, ", ".join(map(str, bad)))
+
+
+def parse(text: str) -> tuple[dict[str, str], list[int]]:
+    """Return the names by their hashes, and the numbers of the entries that are no pair.
+
+    Pairs stand on lines of their own or between commas; what follows a `#` is a remark.
+    """
+    entries = [
+        entry.strip() for line in text.splitlines() for entry in line.partition("#")[0].split(",")
+    ]
+    pairs = [PAIR.fullmatch(entry) for entry in entries]
+    good = {pair["hash"]: pair["name"] for pair in pairs if pair}
+    return good, [
+        number for number, pair in enumerate(pairs, 1) if pair is None and entries[number - 1]
+    ]
+
+
+def version_of(file: Path) -> Version:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def hash_of(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def keep_copy(settings: Settings) -> None:
+    """Write down the pairs of the environment, for all processes; the master does that at a start and at a reload.
+
+    Where there is no room for them, each process goes by the environment that it began with.
+    """
+    file = settings.runtime_path / COPY
+    unfinished = file.with_suffix(".new")
+    try:
+        unfinished.write_text(settings.api_keys or "")
+        unfinished.replace(file)
+    except OSError as error:
+        LOGGER.error("The keys of BURBLE_API_KEYS could not be written down: %s", error)
+        unfinished.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+
+
+def check(settings: Settings) -> None:
+    """Raise `ValueError`, with a sentence: the keys cannot be used, or a real model would be open to everybody."""
+    _, bad = parse(settings.api_keys or "")
+    if bad:
+        raise ValueError(
+            f"BURBLE_API_KEYS: entry {bad[0]} is no NAME:HASH; `uv run just key NAME` makes one"
+        )
+    if settings.api_keys_file:
+        try:
+            _, bad = parse(settings.api_keys_file.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"BURBLE_API_KEYS_FILE: {settings.api_keys_file} cannot be read ({error}); "
+                "`uv run just key NAME` makes one"
+            ) from None
+        if bad:
+            raise ValueError(
+                f"BURBLE_API_KEYS_FILE: entry {bad[0]} of {settings.api_keys_file} is no NAME:HASH"
+            )
+    real = [model.id for model in settings.models if model.id != "simulated"]
+    # Others come through a proxy, whatever address it finds Burble at.
+    for_others = settings.trusted_proxies or not is_local(settings.bind)
+    if real and not settings.closed and not settings.allow_anonymous and for_others:
+        port = settings.bind.rpartition(":")[2]
+        raise ValueError(
+            f"others can reach {settings.bind}{' through a proxy' if settings.trusted_proxies else ''}, "
+            f"and everybody there could use {real[0]}. Three ways on:\n"
+            "  keys:             `uv run just key NAME` makes one, and says where its hash belongs\n"
+            "  let everybody in: BURBLE_ALLOW_ANONYMOUS=1\n"
+            f"  this machine:     BURBLE_BIND=127.0.0.1:{port}, and no BURBLE_TRUSTED_PROXIES"
+        )
+
+
+def remark(settings: Settings) -> str:
+    """Return what is worth a warning at a start: "" or a sentence."""
+    if settings.closed and not Keys(settings).any():
+        return "Keys are wanted, and there is none yet: nobody can come in"
+    return ""
+
+
+def is_local(bind: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    host = bind.rpartition(":")[0].strip("[]")
+    if host == "localhost" or bind.startswith("unix:"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def main(arguments: list[str]) -> None:
+    """Make a key."""
+    if len(arguments) != 1 or not NAME.fullmatch(arguments[0]):
+        raise SystemExit("A key has a name: letters, digits, `_`, `.` and `-`, at most 64 of them.")
+    key = PREFIX + secrets.token_urlsafe(32)
+    pair = f"{arguments[0]}:{hash_of(key)}"
+    file = Settings().api_keys_file
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as lines:
+            before = lines.read()
+            lines.write(("" if before.endswith("\n") or not before else "\n") + pair + "\n")
+    print(f"\n  The key, which is shown this once:  {key}\n")
+    if file:
+        print(f"  Its hash stands in {file} now, and counts at once.\n")
+    else:
+        print(
+            "  Its hash, for BURBLE_API_KEYS (several are separated by commas) or a line of BURBLE_API_KEYS_FILE:\n"
+            f"  {pair}\n"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
