@@ -1,0 +1,126 @@
+"""Refusing a rush: the answer to a question that finds the stack full, ready before it is asked.
+
+A request that goes through the application costs its worker half a millisecond before an engine can refuse it, so ten
+thousand at once would hold everybody up for seconds. While there is no room, which an HTTP worker knows from what the
+engines tell (`EngineClient.room`), its protocol asks here first, and most of them cost no more than a read and a write.
+
+Admission stays the engines' own. What is known here is a few milliseconds old, so some that pass are refused by their
+engine after all; and a question may be refused in the moment in which a place falls free, or because as many as there
+is room for have come with it in one turn of the event loop, of which one then turns out to be none. Who asks is not
+looked at: whoever has no key hears that there is no room, as at `/health/ready`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from starlette.types import Message, Scope
+
+from backend.errors import QueueFull
+from backend.problem import uncounted_response
+from backend.security import SecurityHeaders
+
+# The name, in the state that the application hands to its server, of what refuses in its place.
+REFUSALS = "burble.refusals"
+
+PATHS = ("/chat", "/chat/sync", "/v1/chat/completions")
+RETRY_AFTER_S = 5
+
+FIRST_LINES = {b"POST %b HTTP/1.1" % path.encode(): path for path in PATHS}
+LENGTH = re.compile(rb"\ncontent-length: ?([0-9]{1,9})(?:\r|$)")
+# What clients seldom say, or could be read in two ways, goes to the real parser.
+SPECIAL = (
+    b"transfer-encoding",
+    b"connection: close",
+    b"upgrade",
+    b"expect",
+    b"\n ",
+    b"\n\t",
+    b"\0",
+)
+
+
+class Room(Protocol):
+    """Who knows how many more generations there is room for: the engines' client."""
+
+    def room(self) -> float: ...
+
+
+class Refusals:
+    """Answers questions in the place of the application, as long as there is no room for them.
+
+    `on_refused` is told the path of each.
+    """
+
+    def __init__(
+        self, engines: Room, on_refused: Callable[[str], object] = lambda path: None
+    ) -> None:
+        self._engines = engines
+        self._ready: dict[str, bytes] = {}
+        self._passed = 0  # in this turn of the event loop, so that nobody else has counted them yet
+        self._loop = asyncio.get_running_loop()
+        self._on_refused = on_refused
+
+    async def prepare(self) -> None:
+        """Make the answers, which are those that the application would give, but for an id of their own."""
+        self._ready = {path: await _answer(path) for path in PATHS}
+
+    def answer(self, data: bytes) -> bytes | None:
+        """Return what to answer to `data`, without its status line and date: None where it must be looked at."""
+        path = FIRST_LINES.get(data[: data.find(b"\r\n")])
+        if path is None:
+            return None
+        if self._engines.room() > self._passed:
+            if not self._passed:
+                self._loop.call_soon(self._forget)
+            self._passed += 1
+            return None
+        if not _is_one_whole_question(data):
+            return None
+        self._on_refused(path)
+        return self._ready[path]
+
+    def _forget(self) -> None:
+        self._passed = 0
+
+
+def _is_one_whole_question(data: bytes) -> bool:
+    """Whether these bytes are a request with all of its body, and nothing behind it, by every reading of them."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    headers = head.lower()
+    length = LENGTH.search(headers)
+    return (
+        bool(end)
+        and length is not None
+        and int(length[1]) == len(body)
+        and headers.count(b"content-length") == 1
+        and headers.count(b"\n") == headers.count(b"\r") == headers.count(b"\r\n")
+        and not any(word in headers for word in SPECIAL)
+    )
+
+
+async def _answer(path: str) -> bytes:
+    """Return head and body of the refusal at this path, without its first line."""
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "http",  # what a proxy says of it is in headers, which nobody reads here
+        "path": path,
+        "headers": [],
+    }
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    refusal = uncounted_response(QueueFull(retry_after=RETRY_AFTER_S), path)
+    await SecurityHeaders(refusal)(scope, receive, send)
+    start, body = sent
+    head = b"".join(b"%b: %b\r\n" % header for header in start["headers"])
+    return head + b"\r\n" + bytes(body["body"])
