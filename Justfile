@@ -19,11 +19,17 @@ default:
 up:
     exec {{ run }} gunicorn -c gunicorn_conf.py
 
-# The page needs no such help: it is served as it lies on the disk. A restart gives running answers a second to finish.
-# It is the folder that is watched: a file that an editor puts in another's place would be lost sight of.
+# Make an API key for NAME, and print it this once
+key name:
+    @{{ run }} python -m backend.keys {{ quote(name) }}
 
-# Serve the chat and start the back end afresh whenever its code, or your model's, changes
+# The page needs no such help: it is served as it lies on the disk. A restart gives running answers a second to finish.
+# It is the folder that is watched: a file that an editor puts in another's place would be lost sight of. What is being
+# written is nobody else's yet: it is this machine's alone, unless somebody says otherwise.
+
+# Serve the chat to this machine, and start the back end afresh whenever its code, or your model's, changes
 dev:
+    @[ -n "${BURBLE_BIND-}" ] || grep -qs '^BURBLE_BIND=' .env || export BURBLE_BIND=127.0.0.1:8000; \
     exec env BURBLE_DIRTY_GRACEFUL_TIMEOUT="${BURBLE_DIRTY_GRACEFUL_TIMEOUT:-1}" {{ run }} watchfiles \
         --filter python --ignore-paths backend/tests,bench,e2e,frontend --sigint-timeout 60 \
         'gunicorn -c gunicorn_conf.py' .
@@ -45,7 +51,7 @@ e2e *args:
     {{ run }} pytest e2e "$@"
 
 # In an environment of their own, because the extra is large. What `LOCAL_TORCH` names is installed first: a build of
-# PyTorch for CPU alone, for example.
+# PyTorch for CPU alone, for example. With `LOCAL_DEVICE=cuda` the tests' models run on a GPU.
 
 # Run the tests of the local-model backend, which need its extra (arguments go to pytest)
 test-local *args:

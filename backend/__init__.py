@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 # The settings with which this stack was started, or reloaded last; `backend/settings.py` says what for. They stand here
 # because this is the one module that `forget_modules` lets be.
 started_with: dict[str, Any] | None = None
+
+# What the code that runs now is about: `request_id`, `generation_id`, for the lines that it logs. It stands here for
+# the same reason: the handlers of logs are older than the modules of a reload.
+about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 
 
 def forget_modules() -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from backend import link, sse
+from backend import link, metrics, sse
 from backend.errors import (
     BurbleError,
     Draining,
@@ -28,6 +29,7 @@ from backend.errors import (
 from backend.link import EngineState, FrameDecoder, GenerationRequest, frame, json_frame
 
 SCAN_S = 0.2  # how often the runtime folder is looked at
+STATE_S = 1.0  # that an engine is given to tell its state when this process begins
 ENGINE_WAIT_S = (
     10.0  # how long a request waits when there is no engine, as between a crash and the replacement
 )
@@ -147,6 +149,7 @@ class Connection(asyncio.Protocol):
         self._decoder = FrameDecoder()
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
+        self._closed = False  # by this side
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -154,6 +157,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self)
+        self._count_losses()
         for stream in self._streams.values():
             if stream.opened.done():
                 stream.feed(sse.failure(EngineLost()))
@@ -161,6 +165,15 @@ class Connection(asyncio.Protocol):
             else:
                 stream.opened.set_exception(EngineLost())
         self._streams.clear()
+
+    def _count_losses(self) -> None:
+        """Count an engine that did not leave by itself, and the answers that it took along: nobody else can."""
+        leaves = self._closed or self.state is None or self.state["state"] == "draining"
+        if self._client.counts and not leaves:
+            metrics.LINK_ERRORS.labels("engine_lost").inc()
+            assert self.state
+            lost = {stream.id for stream in self._streams.values() if stream.opened.done()}
+            metrics.GENERATIONS.labels(self.state["model"], EngineLost.code).inc(len(lost))
 
     def data_received(self, data: bytes) -> None:
         for number, kind, payload in self._decoder.decode(data):
@@ -216,6 +229,7 @@ class Connection(asyncio.Protocol):
             self.send(frame(number, link.DETACH))
 
     def close(self) -> None:
+        self._closed = True
         self._transport.close()
 
     def tick(self, limit: int) -> None:
@@ -232,6 +246,14 @@ class Connection(asyncio.Protocol):
     def takes_generations(self) -> bool:
         """Whether what is started now will run, at once or once the model is loaded, as far as is known."""
         return self.state is not None and self.state["state"] in ("ready", "loading")
+
+    def room(self) -> int:
+        """Return how many more generations it would take now, to run or to wait, as far as is known."""
+        if self.state is None or not self.takes_generations():
+            return 0
+        state = self.state
+        taken = state["running"] + state["queued"] + self.started
+        return max(0, state["max_running"] + state["max_queued"] - taken)
 
     def has_place(self) -> bool:
         """Whether a generation that is started now would run at once, as far as is known."""
@@ -251,14 +273,25 @@ class EngineClient:
         self._folder = folder
         self._models = models
         self._own_key = own_key  # of the engine that uses this client, to leave it out
+        # What is lost; an engine counts its own generations, wherever they ran.
+        self.counts = not own_key
         self._keep_alive_s = keep_alive_s
         self._connections: dict[str, Connection] = {}
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Connect to the engines that are there, and from now on to those that come."""
+        """Connect to the engines that are there, and from now on to those that come.
+
+        Returns when those that are there have told their state, so that nobody hears that there are none.
+        """
         await self._scan()
+        try:
+            async with asyncio.timeout(STATE_S):
+                while any(each.state is None for each in self._connections.values()):
+                    await self.news()
+        except TimeoutError:
+            pass  # one that stands still; the others are there
         self._tasks = [
             asyncio.create_task(self._keep_scanning()),
             asyncio.create_task(self._keep_streams_alive()),
@@ -279,22 +312,31 @@ class EngineClient:
         Raises `QueueFull`, `ModelUnavailable`, `InvalidRequest`.
         """
         deadline = asyncio.get_running_loop().time() + ENGINE_WAIT_S
+        waiting: GenerationRequest = {**request, "queue": True}
         while True:
-            for connection in await self._engines(request["model"], deadline):
+            engines = await self._engines(request["model"], deadline)
+            for connection in engines if len(engines) > 1 else ():
                 if stream := await self._try_start(connection, request):
                     return stream
-            # Every one is busy: wait where the line is shortest.
-            for connection in (await self._engines(request["model"], deadline))[:1]:
-                if stream := await self._try_start(connection, {**request, "queue": True}):
-                    return stream
+            # Every one is busy: wait where the line is shortest, or where one is left.
+            full: QueueFull | None = None
+            for connection in await self._engines(request["model"], deadline):
+                try:
+                    if stream := await self._try_start(connection, waiting):
+                        return stream
+                except QueueFull as error:
+                    full = error
+            if full:
+                raise full
 
-    async def attach(self, generation_id: str, after: int) -> Stream:
-        """Read a generation after position `after`. Raises `UnknownGeneration`, `InvalidPosition`."""
-        return await self._ask(generation_id, link.ATTACH, {"id": generation_id, "after": after})
+    async def attach(self, generation_id: str, after: int, owner: str = "") -> Stream:
+        """Read a generation of this owner's after position `after`. Raises `UnknownGeneration`, `InvalidPosition`."""
+        message = {"id": generation_id, "after": after, "owner": owner}
+        return await self._ask(generation_id, link.ATTACH, message)
 
-    async def stop(self, generation_id: str) -> None:
-        """Stop a generation, whatever it is doing. Raises `UnknownGeneration`."""
-        await self._ask(generation_id, link.STOP, {"id": generation_id})
+    async def stop(self, generation_id: str, owner: str = "") -> None:
+        """Stop a generation of this owner's, whatever it is doing. Raises `UnknownGeneration`."""
+        await self._ask(generation_id, link.STOP, {"id": generation_id, "owner": owner})
 
     async def lend(self, request: GenerationRequest) -> Stream:
         """Start a generation on an engine that has a place for it at once. Raises `QueueFull` when none has."""
@@ -308,6 +350,14 @@ class EngineClient:
     def has_place(self, model: str) -> bool:
         """Whether `lend` has a chance."""
         return any(connection.has_place() for connection in self._of_model(model))
+
+    def room(self) -> float:
+        """Return how many more generations all engines together take, as far as is known.
+
+        Infinity, so that nobody is refused for it, where none takes any: there are other words for that.
+        """
+        open_ = [each for each in self._connections.values() if each.takes_generations()]
+        return sum(each.room() for each in open_) if open_ else math.inf
 
     async def news(self) -> None:
         """Wait until an engine says something new of itself."""
@@ -420,6 +470,7 @@ class EngineClient:
                         partial(Connection, key, self), str(path)
                     )
                 except ConnectionRefusedError:
+                    metrics.LINK_ERRORS.labels("connection_refused").inc()
                     path.unlink(missing_ok=True)
                 except OSError:
                     continue  # it left between the look and the call, or is too busy to answer: the next scan tells

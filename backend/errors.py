@@ -4,9 +4,22 @@
     ├── InvalidRequest      422  a field is missing, of the wrong type …
     │   ├── PromptTooLong   422  all messages together
     │   └── UnknownModel    422  no such model is served
+    ├── MalformedRequest    400  what came is not HTTP
+    │   ├── TargetTooLong        414  its address
+    │   ├── HeadTooLarge         431  its headers
+    │   ├── UnsupportedTransfer  501  a body in a coding that is not known
+    │   └── UnsupportedVersion   505  another HTTP
     ├── MalformedBody       400  the body is not JSON
     ├── BodyTooLarge        413
     ├── UnsupportedMedia    415  the body does not claim to be JSON
+    ├── Unauthorized        401  no key, or one that is not known (any more)
+    │   └── KeyRevoked      401  while an answer was running: the event that ends it
+    ├── CrossSite           403  a page of another site asks with this one's cookie
+    ├── RateLimited         429  too many questions a minute
+    │   ├── TooManyGenerations   429  too many at once
+    │   ├── TokensUsedUp         429  a day's tokens are spent
+    │   └── TooManyTries         429  too many wrong keys from one address
+    ├── CountsUnavailable   503  what limits are counted by cannot be read or written
     ├── NotFound            404  nothing is at this address
     ├── MethodNotAllowed    405  the address takes other methods
     ├── InvalidPosition     400  resume after an event that does not exist
@@ -35,8 +48,19 @@ OpenAI's: `backend/openai_wire.py`); after it, it is an event. The engine raises
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, TypedDict
+
+MAX_TEXT = 2000  # characters of what an error says
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an error says, and not too much of it; nothing where it cannot even say that."""
+    try:
+        return str(error)[:MAX_TEXT]
+    except Exception:  # somebody else's `__str__`
+        return ""
 
 
 class FieldError(TypedDict):
@@ -49,7 +73,8 @@ class FieldError(TypedDict):
 class BurbleError(Exception):
     """An error whose text a client may see.
 
-    `code` is stable and for programs, `str(error)` is for people; `retry_after` is in seconds.
+    `code` is stable and for programs, `str(error)` is for people; `retry_after` is in seconds. `headers` are more of
+    the answer's, where the error becomes one.
     """
 
     code: ClassVar[str] = "error"
@@ -62,9 +87,11 @@ class BurbleError(Exception):
         *,
         retry_after: int | None = None,
         errors: list[FieldError] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail or self.default)
         self.retry_after = retry_after
+        self.headers = headers or {}
         self.errors = errors or []
 
     def problem(self) -> dict[str, Any]:
@@ -106,6 +133,69 @@ class UnknownModel(InvalidRequest):
     code, default = "unknown_model", "There is no such model here."
 
 
+class Unauthorized(BurbleError):
+    code, status, default = "unauthorized", 401, "An API key is needed here."
+
+
+class KeyRevoked(Unauthorized):
+    code, default = (
+        "key_revoked",
+        "The API key that this answer was asked with is not valid any more.",
+    )
+
+
+class CrossSite(BurbleError):
+    code, status, default = "cross_site", 403, "A page of another site may not ask this."
+
+
+class RateLimited(BurbleError):
+    """`retry_after` says when to try again; the headers of the answer say what is allowed (`backend/rate_limit.py`)."""
+
+    code, status, default = (
+        "rate_limited",
+        429,
+        "Too many questions. Please try again in a moment.",
+    )
+
+
+class TooManyGenerations(RateLimited):
+    code, default = "too_many_generations", "Too many answers at once. Please wait for one to end."
+
+
+class TokensUsedUp(RateLimited):
+    code, default = "tokens_used_up", "The tokens of a day are used up."
+
+
+class TooManyTries(RateLimited):
+    code, default = "too_many_tries", "Too many wrong keys. Please try again in a moment."
+
+
+class MalformedRequest(BurbleError):
+    """Refused before there is a request: by the connection itself (`backend/http_protocol.py`), which ends with it."""
+
+    code, status, default = "malformed_request", 400, "This is not a valid HTTP request."
+
+
+class TargetTooLong(MalformedRequest):
+    code, status, default = "target_too_long", 414, "The address is too long."
+
+
+class HeadTooLarge(MalformedRequest):
+    code, status, default = "head_too_large", 431, "The headers are too many or too large."
+
+
+class UnsupportedTransfer(MalformedRequest):
+    code, status, default = (
+        "unsupported_transfer",
+        501,
+        "Send the body as it is, or chunked, and in no other transfer coding.",
+    )
+
+
+class UnsupportedVersion(MalformedRequest):
+    code, status, default = "unsupported_version", 505, "Ask by HTTP/1.1."
+
+
 class MalformedBody(BurbleError):
     code, status, default = "malformed_body", 400, "The body is not valid JSON."
 
@@ -119,6 +209,16 @@ class UnsupportedMedia(BurbleError):
         "unsupported_media",
         415,
         "Send JSON, with the header Content-Type: application/json.",
+    )
+
+
+class CountsUnavailable(BurbleError):
+    """Nothing passes that cannot be counted. The log says what whoever runs the server has to repair."""
+
+    code, status, default = (
+        "counts_unavailable",
+        503,
+        "The server cannot check its limits at the moment. Please try again later.",
     )
 
 
@@ -246,4 +346,14 @@ def from_event(error: dict[str, Any]) -> BurbleError:
 
 def by_code(code: str) -> type[BurbleError]:
     """Return the class with this code; the root for one that is not known."""
-    return {kind.code: kind for kind in _tree(BurbleError)}.get(code, BurbleError)
+    return _kinds().get(code, BurbleError)
+
+
+def codes(root: type[BurbleError] = BurbleError) -> list[str]:
+    """Return every code that there is, or those of one branch of the tree."""
+    return list(_kinds(root))
+
+
+def _kinds(root: type[BurbleError] = BurbleError) -> dict[str, type[BurbleError]]:
+    """Return the classes by their codes; a model may have others below them, which share theirs."""
+    return {kind.code: kind for kind in _tree(root) if "code" in vars(kind)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from backend.errors import from_event
 
 LOGGER = logging.getLogger("gunicorn.error.relay")
 
-# The ASGI extension by which `backend/worker.py` hands the body of a response to whoever wants to write it directly.
+# The ASGI extension by which `backend/http_protocol.py` hands the body of a response to whoever writes it directly.
 DIRECT_BODY = "burble.direct_body"
 
 
@@ -37,7 +37,7 @@ class EventStream(Response):
     """Passes on what the engine sends as it comes, and stops reading the moment the client is gone.
 
     `translate` is given whole events, and returns what the client gets in their place; `begun` are events that were
-    read from the stream already.
+    read from the stream already. `headers` are more of the answer's.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class EventStream(Response):
         *,
         begun: bytes = b"",
         translate: Callable[[bytes], bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._stream = stream
         self._begun = begun
@@ -56,6 +57,7 @@ class EventStream(Response):
                 "X-Generation-Id": stream.id,
                 "Cache-Control": "no-store, no-transform",
                 "X-Accel-Buffering": "no",  # nginx would collect tokens into clumps
+                **(headers or {}),
             }
         )
         del self.headers["content-length"]

@@ -5,8 +5,8 @@ numbers the streams, each number once; stream 0 is the link itself.
 
     HTTP worker → engine                            engine → HTTP worker
     START   JSON: a `GenerationRequest`             OPENED   JSON {"id": …, "complete": bool}; a STOP: {"id": …}
-    ATTACH  JSON {"id": …, "after": position}       REFUSED  JSON of a `BurbleError`; the stream is over
-    STOP    JSON {"id": …}                          DATA     events, whole ones
+    ATTACH  JSON {"id", "owner", "after": position} REFUSED  JSON of a `BurbleError`; the stream is over
+    STOP    JSON {"id", "owner"}                    DATA     events, whole ones
     WINDOW  u32: so many bytes were consumed        END      the log is finished and was sent whole
     DETACH  nobody reads this stream any more       STATE    JSON of an `EngineState`, on stream 0
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from struct import Struct
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 START, ATTACH, STOP, WINDOW, DETACH = 1, 2, 3, 4, 5
 OPENED, REFUSED, DATA, END, STATE = 16, 17, 18, 19, 20
@@ -37,11 +37,40 @@ class Message(TypedDict):
     content: str
 
 
+class Caller(TypedDict):
+    """Who asks, as an engine has to know it.
+
+    `owner` is the name of the API key: nobody else may read or stop what it started; "" where there are no keys, and
+    then the id is enough. `key` is the key's hash: once that is taken out, what it started ends. Limits are
+    counted for `account`, and `lease` is the place among its concurrent generations that this one has taken ("": there
+    is no limit). `request_id` is the HTTP request's, for logs, and `traceparent` what a span of the engine's belongs to
+    (W3C Trace Context), "" where nothing is traced.
+    """
+
+    owner: str
+    key: str
+    account: str
+    lease: str
+    request_id: str
+    traceparent: str
+
+
+NOBODY: Caller = {
+    "owner": "",
+    "key": "",
+    "account": "",
+    "lease": "",
+    "request_id": "",
+    "traceparent": "",
+}
+
+
 class GenerationRequest(TypedDict):
     """What an engine is asked to generate.
 
     `model` is None for whoever takes the first one that is served. `sampling` holds only what the client set. `queue`
     says whether to wait for a place: without it an engine that is busy refuses, so that another one can be asked.
+    `lent` is set by an engine that asks in another's place and counts the generation itself.
     """
 
     model: str | None
@@ -50,6 +79,8 @@ class GenerationRequest(TypedDict):
     resumable: bool
     sampling: dict[str, Any]
     queue: bool
+    caller: Caller
+    lent: NotRequired[bool]
 
 
 # Settings of a request that a model takes only if its class names them.
@@ -73,8 +104,8 @@ class EngineState(TypedDict):
     """What an engine tells the HTTP workers about itself.
 
     `state` is `loading`, `ready`, `failed` (the model cannot be loaded: `reason` says why; it will be tried again) or
-    `draining` (it takes nothing new). The numbers count generations; `max_running` is 0, and
-    `abilities` None, until the model is loaded.
+    `draining` (it takes nothing new). The numbers count generations, and how many may run and wait at once; `log_bytes`
+    is the size of all logs; `max_running` is 0, and `abilities` None, until the model is loaded.
     """
 
     pid: int
@@ -84,6 +115,8 @@ class EngineState(TypedDict):
     running: int
     queued: int
     max_running: int
+    log_bytes: int
+    max_queued: int
     abilities: Abilities | None
 
 

@@ -122,13 +122,24 @@ def _describe(schema: dict[str, Any]) -> None:
         },
         "required": ["role", "content"],
     }
-    properties["stop"] = {"anyOf": [text, {"type": "array", "items": text, "maxItems": 4}]}
+    null = {"type": "null"}
+    schema["additionalProperties"] = null
+    for name in ("stream", "chat_template_kwargs"):
+        properties[name] = {"anyOf": [properties[name], null]}
+    options = {name: {"enum": [*values, None]} for name, values in STREAM_OPTIONS.neutral.items()}
+    options["include_usage"] = {"type": ["boolean", "null"]}
+    properties["stream_options"] = {
+        "type": ["object", "null"],
+        "properties": options,
+        "additionalProperties": null,
+    }
+    properties["stop"] = {"anyOf": [text, {"type": "array", "items": text, "maxItems": 4}, null]}
     for name in sorted(REQUEST.harmless):
         properties[name] = {"description": "taken, and changes nothing"}
     for name, values in REQUEST.neutral.items():
         if values:
             properties[name] = {
-                "enum": list(values),
+                "enum": [*values, None],
                 "description": "any other value is refused",
             }
 
@@ -142,7 +153,7 @@ class CompletionRequest(Sampling):
     messages: Messages
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    max_completion_tokens: Annotated[int, Field(ge=1, lt=2**63)] | None = Field(
+    max_completion_tokens: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
         None, description="the newer name of max_tokens"
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
@@ -201,7 +212,9 @@ class CompletionRequest(Sampling):
             )
         return super().sampling() | {"max_tokens": limit}
 
-    def to_generation(self, settings: Settings) -> link.GenerationRequest:
+    def to_generation(
+        self, settings: Settings, caller: link.Caller = link.NOBODY
+    ) -> link.GenerationRequest:
         """Return what an engine is asked. Raises what `schemas.generation` raises."""
         return generation(
             settings,
@@ -210,6 +223,7 @@ class CompletionRequest(Sampling):
             thinking=self.thinking,
             resumable=False,
             sampling=self.sampling(),
+            caller=caller,
         )
 
 
@@ -223,13 +237,20 @@ def _settle(
             continue
         if name in model.model_fields:
             left[name] = value
-        elif value not in (neutral := rules.neutral.get(name, ())):
+        elif not _is_one_of(value, neutral := rules.neutral.get(name, ())):
             name = sse.well_formed(at + name)[:MAX_NAME_CHARS]
             only = " or ".join(map(json.dumps, neutral))
             raise invalid(
                 name, f"{name}: only {only} is supported." if only else f"{name} is not supported."
             )
     return left
+
+
+def _is_one_of(value: Any, values: tuple[Any, ...]) -> bool:
+    """Compare as JSON does, where false is not 0."""
+    return any(
+        value == each and isinstance(value, bool) == isinstance(each, bool) for each in values
+    )
 
 
 def _take_message(message: Any, at: str) -> Any:

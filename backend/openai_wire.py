@@ -33,6 +33,7 @@ KNOWN_AS = {
     "invalid_request": (400, "invalid_request"),
     "prompt_too_long": (400, "context_length_exceeded"),
     "unknown_model": (404, "model_not_found"),
+    "unauthorized": (401, "invalid_api_key"),
 }
 TYPES = {429: "rate_limit_error"}
 

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from backend import openai_wire
+from backend import metrics, openai_wire
 from backend.errors import (
     BurbleError,
     FieldError,
@@ -23,14 +23,27 @@ from backend.errors import (
     UnsupportedMedia,
 )
 
+# What those mean who are nearly right.
+HINTS = {
+    "/chat/completions": f"OpenAI's API is below {openai_wire.PREFIX}: ask {openai_wire.PREFIX}/chat/completions, "
+    f"or give your client a base address that ends in {openai_wire.PREFIX}."
+}
 MAX_ERRORS = 20  # that one answer tells: a body may hold as many as it has fields
 
 
 def error_response(
     error: BurbleError, path: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the answer that says what `error` says, in the shape that clients of this path read."""
-    headers = dict(headers or {})
+    """Return the answer that says what `error` says, in the shape that clients of this path read; and count it."""
+    metrics.REFUSALS.labels(error.code).inc()
+    return uncounted_response(error, path, headers)
+
+
+def uncounted_response(
+    error: BurbleError, path: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the answer that `error_response` would, for whoever counts how often it is given."""
+    headers = {**error.headers, **(headers or {})}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if path == openai_wire.PREFIX or path.startswith(openai_wire.PREFIX + "/"):
@@ -87,7 +100,17 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         405: MethodNotAllowed,
     }
     kind = known.get(error.status_code, BurbleError)
-    return error_response(kind(), request.scope["path"], error.headers)
+    path = request.scope["path"]
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _methods(request) or headers.get("Allow", "GET, HEAD")  # those of a file
+    return error_response(kind(HINTS.get(path, "")), path, headers)
+
+
+def _methods(request: Request) -> str:
+    """List the documented methods of an address: Starlette's answer knows those of one route (RFC 9110, 10.2.1)."""
+    path = getattr(request.scope.get("route"), "path", None)
+    return ", ".join(map(str.upper, request.app.openapi()["paths"].get(path, {})))
 
 
 async def _unexpected(request: Request, _error: Exception) -> Response:

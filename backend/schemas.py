@@ -35,10 +35,10 @@ class Sampling(Strict):
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
     # With a least length lone surrogates are refused as well, which no model could be told.
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
 
     def sampling(self) -> dict[str, Any]:
         """Return the settings that the client has set."""
@@ -76,7 +76,9 @@ class ChatRequest(Sampling):
             raise invalid("prompt", "The prompt is empty.")
         return self
 
-    def to_generation(self, settings: Settings) -> link.GenerationRequest:
+    def to_generation(
+        self, settings: Settings, caller: link.Caller = link.NOBODY
+    ) -> link.GenerationRequest:
         """Return what an engine is asked. Raises what `generation` raises."""
         return generation(
             settings,
@@ -86,6 +88,7 @@ class ChatRequest(Sampling):
             thinking=self.thinking,
             resumable=self.resumable,
             sampling=self.sampling(),
+            caller=caller,
         )
 
 
@@ -98,6 +101,7 @@ def generation(
     thinking: bool,
     resumable: bool,
     sampling: dict[str, Any],
+    caller: link.Caller,
 ) -> link.GenerationRequest:
     """Return what an engine is asked, whichever API it was asked by; `prompt` stands in the place of `messages`.
 
@@ -127,6 +131,7 @@ def generation(
         "resumable": resumable,
         "sampling": sampling,
         "queue": False,
+        "caller": caller,
     }
 
 
@@ -171,6 +176,16 @@ def invalid(field: str, message: str) -> InvalidRequest:
     """Return the error that says what is wrong with one field."""
     return InvalidRequest(message, errors=[{"field": field, "message": message}])
 
+
+# One event of a stream, as a parser of the format hands it out.
+EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "data": {"type": "string", "description": "JSON, or `[DONE]`"},
+        "id": {"type": "string", "description": "the number of the event, where it is resumable"},
+    },
+    "required": ["data"],
+}
 
 EVENT_EXAMPLES = {
     "answer": {

@@ -22,19 +22,18 @@ PAGE_POLICY = (
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types service-worker"
 )
-# Swagger UI sets styles and starts itself from inline code.
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-# A picture needs nothing, and if it is an SVG that somebody opens by itself, it gets nothing.
-IMAGE_POLICY = "default-src 'none'; frame-ancestors 'none'"
-# What a document is made of, and browsers never show as one.
+# A stream, some JSON or a picture needs nothing; opened by itself, as an SVG can be, it gets nothing.
+BARE_POLICY = "default-src 'none'; frame-ancestors 'none'"
+# What a document is made of, and browsers never show as one: it opens nothing, and with the headers of documents would
+# weigh half as much again.
 PARTS = ("text/javascript", "text/css", "application/manifest+json")
+
+# Of an answer that came by https: ask by nothing else for a year (RFC 6797).
+STRICT_TRANSPORT = "max-age=31536000"
 
 
 class SecurityHeaders:
-    """Adds the headers of each answer."""
+    """Adds the headers of each answer. A document that needs another policy than the page's brings its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,27 +46,29 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                if scope["scheme"] == "https":
+                    headers["Strict-Transport-Security"] = STRICT_TRANSPORT
+                headers.setdefault("Cache-Control", "no-store")
                 # A 304 does not tell the type.
                 media_type = headers.get("Content-Type") or guess_type(scope["path"])[0] or ""
-                # A script or a style sheet opens nothing, is never taken for anything else (MIME Sniffing standard,
-                # section 7), and with these would weigh half as much again.
                 if not media_type.startswith(PARTS):
-                    headers["X-Content-Type-Options"] = "nosniff"
-                    if media_type.startswith("image/"):
-                        headers["Content-Security-Policy"] = IMAGE_POLICY
-                    else:
-                        headers["Content-Security-Policy"] = (
-                            DOCS_POLICY if scope["path"].endswith("/docs") else PAGE_POLICY
-                        )
-                        headers["Referrer-Policy"] = "no-referrer"
-                        # Else a browser may ask for a link's host before anybody follows it.
-                        headers["X-DNS-Prefetch-Control"] = "off"
-                        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-                headers.setdefault("Cache-Control", "no-store")
+                    _add_headers_of_documents(headers, scope["path"], media_type)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _add_headers_of_documents(headers: MutableHeaders, path: str, media_type: str) -> None:
+    is_page = media_type.startswith("text/html") or (not media_type and path.endswith("/"))
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else BARE_POLICY)
+    if not media_type.startswith("image/"):
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if is_page:
+        # Else a browser may ask for a link's host before anybody follows it.
+        headers["X-DNS-Prefetch-Control"] = "off"
 
 
 class BodyLimit:
@@ -82,7 +83,7 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         too_large = declared.isdigit() and int(declared) > MAX_BODY_BYTES
-        body = b""
+        body = bytearray()  # which may come byte by byte
         more = not too_large
         while more:
             message = await receive()
@@ -104,6 +105,6 @@ class BodyLimit:
             if replayed:
                 return await receive()
             replayed = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         await self._app(scope, receive_again, send)

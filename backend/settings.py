@@ -11,14 +11,24 @@ import difflib
 import os
 import re
 import tempfile
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -37,6 +47,15 @@ BUILT_IN_MODELS = {
     "transformers": "transformers_model",
 }
 MODEL = re.compile(r"(?P<id>.+?)(?:\s*\*\s*(?P<workers>[1-9][0-9]*))?")
+
+
+def _check_web_address(value: str) -> str:
+    if not re.match(r"https?://[^/]", value):
+        raise ValueError("must begin with http:// or https://, and a host")
+    return value
+
+
+WebAddress = Annotated[str, AfterValidator(_check_web_address)]
 
 
 class ModelWorkers(NamedTuple):
@@ -111,10 +130,15 @@ class Settings(BaseSettings):
         description="MiB of all logs of one dirty worker together; the oldest finished go first",
     )
     resume_grace: float = Field(
-        300, ge=0, description="seconds that a resumable generation goes on while nobody reads it"
+        300,
+        ge=0,
+        description="seconds that a resumable generation goes on while nobody reads it; while others wait for its "
+        "place, 30 at most",
     )
     write_timeout: float = Field(
-        60, gt=0, description="seconds after which a client that takes nothing is dropped"
+        60,
+        gt=0,
+        description="seconds after which a client is dropped that takes nothing, or has not sent a whole request",
     )
     keep_alive: float = Field(
         10,
@@ -131,7 +155,7 @@ class Settings(BaseSettings):
     simulated_reply_file: Path | None = Field(
         None, description="simulated model: a text file whose content replaces every answer"
     )
-    openai_base_url: Annotated[str, StringConstraints(pattern=r"^https?://")] = Field(
+    openai_base_url: WebAddress = Field(
         "https://api.openai.com/v1",
         description="`openai`: where the server's API is, as its own documentation gives it",
     )
@@ -184,16 +208,69 @@ class Settings(BaseSettings):
         description="`transformers`: tokens that one chat reads and writes together; unset: what the model can, "
         "at most 8,192",
     )
+    api_keys: str | None = Field(
+        None,
+        description="keys that may come in, as `NAME:HASH` pairs separated by commas; `just key NAME` makes one. With "
+        "none, here or in the file, everybody may",
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="a file of such pairs, one on a line; a change counts at once, also in running answers",
+    )
+    session_hours: float = Field(
+        168, gt=0, description="hours after which the page asks for the key again"
+    )
+    allow_anonymous: bool = Field(
+        False,
+        description="let everybody use a real model who reaches the address, without a key",
+    )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="addresses or networks, separated by commas, of the proxies in front; only they are believed what "
+        "they say of the client's address and scheme (X-Forwarded-For, X-Forwarded-Proto)",
+    )
+    limit_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="questions a minute from one key, or one address where there are no keys; beyond it: 429",
+    )
+    limit_concurrent_generations: int | None = Field(
+        None,
+        ge=1,
+        description="generations of one key, or address, that run or wait at once; beyond it: 429",
+    )
+    limit_tokens_per_day: int | None = Field(
+        None,
+        ge=1,
+        description="tokens, read and written, of one key, or address, in 24 hours; once they are used up: 429",
+    )
+    state_dir: Path | None = Field(
+        None,
+        description="private folder of what outlives a restart: the counts of limits and the secret of sessions; "
+        "unset: one in the user's state folder, named after `bind`",
+    )
     runtime_dir: Path | None = Field(
         None,
         description="private folder of the engines' sockets; unset: one in the temporary folder, named after `bind`",
     )
-    log_level: Annotated[
-        str, StringConstraints(pattern="^(debug|info|warning|error|critical)$")
-    ] = Field(
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         "info",
         description="least severe level that is logged: debug, info, warning, error, critical",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="`text`, or `json`: an object on each line, and a line for each request"
+    )
+    otlp_endpoint: WebAddress | None = Field(
+        None,
+        description="where traces are sent, by OTLP over HTTP, as in http://localhost:4318; needs the extra `tracing`",
+    )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [network.strip() for network in value.split(",") if network.strip()]
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -269,6 +346,11 @@ class Settings(BaseSettings):
         return self.model_copy(update={option: which}) if option and which else self
 
     @property
+    def closed(self) -> bool:
+        """Whether a key is wanted of whoever comes."""
+        return self.api_keys is not None or self.api_keys_file is not None
+
+    @property
     def instance(self) -> str:
         """A name for this stack that no other stack on the machine has: it is derived from the bound address."""
         return "burble-" + "".join(
@@ -278,7 +360,14 @@ class Settings(BaseSettings):
     @property
     def runtime_path(self) -> Path:
         """Where this stack keeps its sockets; the user's number keeps two users' stacks apart."""
-        return self.runtime_dir or Path(tempfile.gettempdir(), f"{self.instance}-{os.getuid()}")
+        default = Path(tempfile.gettempdir(), f"{self.instance}-{os.getuid()}")
+        return (self.runtime_dir or default).absolute()  # a model may change its process' folder
+
+    @property
+    def state_path(self) -> Path:
+        """Where this stack keeps what outlives a restart (XDG Base Directory Specification: `XDG_STATE_HOME`)."""
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return (self.state_dir or Path(home, "burble", self.instance)).absolute()
 
 
 def read_settings() -> Settings:

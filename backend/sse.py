@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring as quote
 from typing import Any
 
-from backend.errors import BurbleError, InvalidPosition
+from backend.errors import BurbleError, InvalidPosition, text_of
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"
@@ -68,7 +68,7 @@ def finish(reason: str, prompt_tokens: int, completion_tokens: int) -> bytes:
 
 def failure(error: BurbleError) -> bytes:
     """Frame the record that ends a log badly; nothing follows it. `retry_after` is in seconds."""
-    record: dict[str, Any] = {"code": error.code, "message": str(error)}
+    record: dict[str, Any] = {"code": error.code, "message": text_of(error) or error.default}
     if error.retry_after is not None:
         record["retry_after"] = error.retry_after
     return event({"error": record})

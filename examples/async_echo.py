@@ -1,6 +1,6 @@
 """An async generator, for what waits for something else: 100 chats at once, on one event loop. It must never block.
 
-BURBLE_MODEL=examples.async_echo:AsyncEcho uv run just up
+BURBLE_MODEL=examples.async_echo:AsyncEcho uv run just dev
 """
 
 import asyncio

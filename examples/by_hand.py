@@ -5,7 +5,7 @@ uv run python -m examples.by_hand
 
 import asyncio
 
-from backend.link import GenerationRequest
+from backend.link import NOBODY, GenerationRequest
 from backend.models import load_model
 from backend.settings import Settings
 from examples.async_echo import AsyncEcho
@@ -30,6 +30,7 @@ async def conversation() -> None:
         "resumable": False,
         "sampling": {"max_tokens": 60, "seed": 1},
         "queue": True,
+        "caller": NOBODY,
     }
     async for item in model.stream(request):
         print(item, end="", flush=True)

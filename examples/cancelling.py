@@ -1,6 +1,6 @@
 """What Stop does to a model: `finally` runs, where an async generator waits, and at the next `yield` of another.
 
-BURBLE_MODEL=examples.cancelling:Waiting,examples.cancelling:Working uv run just up
+BURBLE_MODEL=examples.cancelling:Waiting,examples.cancelling:Working uv run just dev
 """
 
 import asyncio

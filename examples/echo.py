@@ -1,6 +1,6 @@
 """The smallest model: a generator. It runs in a thread, so it may compute and wait as it likes, for one chat at a time.
 
-BURBLE_MODEL=examples.echo:Echo uv run just up
+BURBLE_MODEL=examples.echo:Echo uv run just dev
 """
 
 import time

@@ -1,6 +1,6 @@
 """A stream of another server's, by OpenAI's own client, which finds the server and the key in the environment.
 
-OPENAI_API_KEY=… BURBLE_MODEL=examples.openai_stream:Assistant uv run just up
+OPENAI_API_KEY=… BURBLE_MODEL=examples.openai_stream:Assistant uv run just dev
 """
 
 import os

@@ -1,6 +1,6 @@
 """Thinking is yielded as `Delta(thinking=…)`. The page shows it apart, and it is never part of the next prompt.
 
-BURBLE_MODEL=examples.thinking:Factors uv run just up
+BURBLE_MODEL=examples.thinking:Factors uv run just dev
 """
 
 import re

@@ -1,6 +1,6 @@
 """A pipeline of the transformers library, token by token. The first start fetches the model.
 
-BURBLE_MODEL=examples.transformers_pipeline:Pipeline uv run --extra transformers just up
+BURBLE_MODEL=examples.transformers_pipeline:Pipeline uv run --extra transformers just dev
 """
 
 import os

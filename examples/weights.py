@@ -1,6 +1,6 @@
 """Load in `init`, free in `close`, and say in attributes what the model is: here a Markov chain that has read a file.
 
-BURBLE_MODEL=examples.weights:Markov uv run just up
+BURBLE_MODEL=examples.weights:Markov uv run just dev
 """
 
 import random

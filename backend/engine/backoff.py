@@ -2,17 +2,21 @@
 
 A load may raise, or take the whole process with it (out of memory, a crash in native code); gunicorn replaces a dead
 dirty worker at once, a thousand times in a few seconds if need be. So the tries are counted in a file of the runtime
-folder, which outlives the process: a line each, its time in seconds; a load that succeeds takes its line back.
+folder, which outlives the process: a line each, its time in seconds since the machine's start; a load that succeeds
+takes its line back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
+import logging
 from pathlib import Path
+from time import monotonic as now  # all processes read the same, and nobody sets it
 
 from backend.settings import ModelWorkers
+
+LOGGER = logging.getLogger("gunicorn.error.engine")
 
 TRIES = 5
 WINDOW_S = 60.0
@@ -35,22 +39,27 @@ class LoadAttempts:
             self._failed += 1
             await asyncio.sleep(min(2.0 ** (self._failed - 1), WINDOW_S))
         while len(recent := self._recent()) >= self._limit:
-            await asyncio.sleep(max(0.05, recent[-self._limit] + WINDOW_S - time.time()))
-        self._line = f"{time.time():.6f}\n"
-        with self._file.open("a") as file:
-            file.write(self._line)
+            await asyncio.sleep(max(0.05, recent[-self._limit] + WINDOW_S - now()))
+        self._line = f"{now():.6f}\n"
+        try:
+            with self._file.open("a") as file:
+                file.write(self._line)
+        except OSError as error:  # a full disk most likely, which is no reason not to load
+            LOGGER.warning("The try to load the model could not be put on record: %s", error)
 
     def succeeded(self) -> None:
         """Take the last try back: only those that failed, or that nobody lived to report on, count."""
-        if not self._file.exists():
-            return
-        lines = self._file.read_text().splitlines(keepends=True)
-        self._file.write_text("".join(line for line in lines if line != self._line))
+        try:
+            lines = self._file.read_text().splitlines(keepends=True)
+            self._file.write_text("".join(line for line in lines if line != self._line))
+        except OSError:
+            return  # it was not put on record, or cannot be taken off it
 
     def _recent(self) -> list[float]:
         """The times of the tries within the last minute, oldest first."""
         try:
             lines = self._file.read_text().split()
-        except FileNotFoundError:
+            moments = [float(line) for line in lines]
+        except (OSError, ValueError):  # none yet; or a line that a full disk has cut off
             return []
-        return [moment for moment in map(float, lines) if 0 <= time.time() - moment < WINDOW_S]
+        return [moment for moment in moments if 0 <= now() - moment < WINDOW_S]

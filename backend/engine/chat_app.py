@@ -55,12 +55,15 @@ class ChatApp(DirtyApp):
         self._process.stop()
 
     def _tokens(self, prompt: str, thinking: bool) -> Iterator[str]:
+        from backend.link import NOBODY
+
         request: Any = {
             "messages": [{"role": "user", "content": prompt}],
             "thinking": thinking,
             "resumable": False,
             "sampling": {},
             "queue": True,
+            "caller": NOBODY,
         }
         for event in self._process.events(request):
             if "error" in event:

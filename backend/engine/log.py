@@ -40,15 +40,17 @@ class GenerationLog:
         "delivered",
         "finished",
         "numbered",
+        "owner",
     )
 
-    def __init__(self, store: LogStore, numbered: bool) -> None:
+    def __init__(self, store: LogStore, numbered: bool, owner: str) -> None:
         self._store = store
         self._bytes = bytearray()
         self._ends = array("Q")  # _ends[i]: offset after event i + 1
         self._wakes: list[Callable[[], None]] = []
         self._unread_since_wake = False  # the readers know already that there is something to read
         self.numbered = numbered
+        self.owner = owner  # who alone may read it; "": whoever knows its id
         self.finished = False
         self.delivered = False  # one reader has had all of it, the terminal record too
 
@@ -150,8 +152,8 @@ class LogStore:
     def get(self, generation_id: str) -> GenerationLog | None:
         return self._logs.get(generation_id)
 
-    def open(self, generation_id: str, numbered: bool) -> GenerationLog:
-        log = self._logs[generation_id] = GenerationLog(self, numbered)
+    def open(self, generation_id: str, numbered: bool, owner: str = "") -> GenerationLog:
+        log = self._logs[generation_id] = GenerationLog(self, numbered, owner)
         return log
 
     def undelivered(self) -> bool:

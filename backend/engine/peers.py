@@ -50,10 +50,15 @@ class Peers:
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Item]:
         """Generate on another engine. Raises `PlaceTaken` before the first item when somebody else was faster."""
+        asked: GenerationRequest = {
+            **request,
+            "model": self._model_id,
+            "resumable": False,
+            "lent": True,
+            "caller": {**request["caller"], "lease": ""},  # it is counted here
+        }
         try:
-            stream = await self._client.lend(
-                {**request, "model": self._model_id, "resumable": False}
-            )
+            stream = await self._client.lend(asked)
         except QueueFull as error:
             raise PlaceTaken from error
         try:

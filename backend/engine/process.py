@@ -23,7 +23,7 @@ from pathlib import Path
 
 import uvloop
 
-from backend import sse
+from backend import metrics, sse, tracing
 from backend.engine.engine import Engine
 from backend.engine.log import GenerationLog
 from backend.engine.peers import Peers
@@ -35,14 +35,15 @@ from backend.settings import Settings
 LOGGER = logging.getLogger("gunicorn.error.engine")
 
 PARENT_CHECK_S = 0.5
-BLOCKED_S = (
-    10  # beyond `dirty_timeout`, which ends generations one by one while the event loop runs
-)
+# Beyond `dirty_timeout`, which ends generations one by one while the event loop runs.
+BLOCKED_S = 10
 # What closing may take beyond draining (the last writes, the model's own close) before the process ends regardless.
 CLOSING_S = 5
 # gunicorn's worker ends with its main thread, which waits for a connection of the arbiter's that never closes, from
 # Python 3.12 on and once gunicorn's own dirty client was used (dirty/worker.py, `_run_async`).
 MAIN_THREAD_S = 1
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class EngineProcess:
@@ -67,6 +68,7 @@ class EngineProcess:
         """Return once HTTP workers can connect; the model is loaded after that. Call it in the main thread."""
         self._thread.start()
         self._started.wait()
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=self._let_go)
         # Only signals that have a handler in Python are told; gunicorn has set one for the others.
         signal.signal(signal.SIGUSR2, lambda *_: None)
         # A handler runs in the main thread, which may be about to sleep and then not notice for half a minute: the
@@ -111,22 +113,45 @@ class EngineProcess:
             self._soon(lambda: log.unsubscribe(something.set))
             self._soon(lambda: self._engine.reader_left(generation_id))
 
+    def _let_go(self) -> None:
+        """Take from a process that a model has forked what is the engine's own.
+
+        As long as it held the links, HTTP workers would not notice that the engine is gone; a signal to it would be
+        taken for one to the engine, and not end it; and in the engine's loop it would write where the engine writes.
+        """
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in (self._signals_in.fileno(), *self._server.file_numbers()):
+            os.dup2(nothing, number)
+        os.close(nothing)
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        _unblock()
+        if threading.get_ident() == self._thread.ident:
+            self._loop.call_soon(os._exit, 1)
+
     # In the engine's thread
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._start())
         self._started.set()
-        self._loop.run_forever()
+        try:
+            self._loop.run_forever()
+        finally:
+            # Somebody has stopped the loop, as a model can do that runs on it. Nobody may wait for this process then.
+            LOGGER.critical("The engine's event loop was stopped; this worker ends")
+            os._exit(1)
 
     async def _start(self) -> None:
         folder = private_folder(self._settings.runtime_path)
+        metrics.fold_dead()
         self._engine = Engine(
             self._settings,
             self._model,
             key=secrets.token_hex(4),
             on_change=lambda: self._server.announce(),
             on_stuck=self._stop_at_once,
+            tracing=tracing.begin(self._settings, for_models=True),
         )
         self._server = EngineServer(self._engine, folder)
         await self._server.start()
@@ -177,12 +202,17 @@ class EngineProcess:
         await self._engine.drain(limit_s)
         await self._server.close()
         await self._engine.unload()
+        self._engine.settle()
+        await asyncio.to_thread(tracing.end)
         last_resort.cancel()
         self._loop.call_later(MAIN_THREAD_S, os._exit, 0)
 
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:
             self._loop_seen = time.monotonic()
+            if self._stopping is None and not self._server.listens():
+                LOGGER.critical("The engine's socket was closed under it; this worker ends")
+                os._exit(1)
             await asyncio.sleep(PARENT_CHECK_S)
         LOGGER.warning("The dirty arbiter is gone; this worker leaves as well")
         self._begin_to_stop()
@@ -209,3 +239,12 @@ class EngineProcess:
 
     def _soon(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(callback)
+
+
+def _block() -> None:
+    """Keep back the signals to this thread while it forks: the child must not get one before it has let go."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)

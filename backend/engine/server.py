@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -107,14 +108,14 @@ class Connection(asyncio.Protocol):
     def _open(self, stream: int, kind: int, message: Any) -> dict[str, Any]:
         engine = self._engine
         if kind == link.STOP:
-            engine.stop(message["id"])
+            engine.stop(message["id"], message["owner"])
             return {"id": message["id"]}
         if kind == link.START:
             generation = engine.submit(message)
             generation_id, log, offset = generation.id, generation.log, 0
         else:
             generation_id = message["id"]
-            log, offset = engine.attach(generation_id, message["after"])
+            log, offset = engine.attach(generation_id, message["after"], message["owner"])
             if log.finished and offset == log.size:
                 log.delivered = True
                 return {"id": generation_id, "complete": True}
@@ -127,6 +128,10 @@ class Connection(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether a reader has not been sent everything yet."""
         return bool(self._cursors)
+
+    def file_number(self) -> int:
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
 
     def close(self) -> None:
         self._transport.close()
@@ -195,6 +200,7 @@ class EngineServer:
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._state_scheduled = False
+        self._listener = self._inode = -1
 
     async def start(self) -> None:
         """Listen; then give the socket its name, so that nobody finds it before it is ready."""
@@ -203,7 +209,22 @@ class EngineServer:
         self._server = await loop.create_unix_server(
             lambda: Connection(self._engine, self._connections), str(unnamed), backlog=128
         )
+        self._listener = self._server.sockets[0].fileno()
+        self._inode = os.fstat(self._listener).st_ino
         unnamed.replace(self._path)
+
+    def listens(self) -> bool:
+        """Whether its socket is still open: a model may close files that are not its own."""
+        try:
+            return os.fstat(self._listener).st_ino == self._inode
+        except OSError:
+            return False
+
+    def file_numbers(self) -> list[int]:
+        """Return the file descriptors of the links, and of what listens for more."""
+        listening = self._server.sockets if self._server else ()
+        links = [connection.file_number() for connection in self._connections]
+        return [*(sock.fileno() for sock in listening), *links]
 
     def announce(self) -> None:
         """Tell every HTTP worker the engine's state, once for all that changes within a few milliseconds."""
@@ -219,6 +240,7 @@ class EngineServer:
     async def close(self) -> None:
         """Stop listening, send what the readers still take within a second, and close the links."""
         self._path.unlink(missing_ok=True)
+        self._send_state()  # that it leaves, for whoever has not heard it
         if self._server:
             self._server.close()
         deadline = time.monotonic() + 1

@@ -26,12 +26,14 @@ the model), `context_tokens` (how many it can read and write together), `can_thi
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
@@ -49,6 +51,10 @@ MAX_RUNNING_SYNC = 1
 
 TURN_S = 0.005  # that an async generator may go on without waiting, before the others have a turn
 HELD_S = 0.5  # that one may hold the event loop, before the log says that it must not
+
+# Characters of one event, so that none is too large for a window, a log or a browser; longer pieces are cut.
+MAX_PIECE = 16384
+AHEAD = 1000  # items that a synchronous generator may be ahead of the event loop
 
 MAX_COUNT = 2**53 - 1  # beyond it JavaScript reads another number
 
@@ -69,10 +75,14 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """How far the prompt has been read: `done` of `total`, in tokens."""
+    """How far the prompt has been read: `done` of `total`, in tokens. Raises `TypeError` for what is no count."""
 
     done: int
     total: int
+
+    def __post_init__(self) -> None:
+        if not (End.is_count(self.done) and End.is_count(self.total)):
+            raise TypeError("Prefill() takes whole numbers of tokens, such as 3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,8 @@ class End:
     completion_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.finish_reason, str):
+            raise TypeError("End() takes the reason as a text: stop, or length")
         for tokens in (self.prompt_tokens, self.completion_tokens):
             if tokens is not None and not self.is_count(tokens):
                 raise TypeError("End() takes whole numbers of tokens, such as 3")
@@ -99,6 +111,24 @@ class End:
 
 
 Item = str | Delta | Prefill | End
+
+
+class WrongItem(TypeError):
+    """A model yielded what is no item. It is not quoted, for it may be a piece of the answer."""
+
+    def __init__(self, item: object) -> None:
+        kind = type(item).__qualname__
+        if isinstance(item, Delta):
+            kind = f"a Delta of {type(item.text).__qualname__}, {type(item.thinking).__qualname__}"
+        self.loggable = f"generate() yielded {kind}, not str, Delta, Prefill or End"
+        super().__init__(self.loggable)
+
+
+class ModelBroken(Exception):
+    """Raise it in a model that can answer nothing any more, as when its GPU has failed: its process is replaced.
+
+    Like any other exception it is the end of the answer, and its text is for the log.
+    """
 
 
 class LoadedModel:
@@ -175,8 +205,11 @@ class LoadedModel:
         async with aclosing(items):
             since, turned = time.monotonic(), _next_turn()
             async for item in items:
-                if not _is_empty(item):
+                if item.__class__ is str and 0 < len(item) <= MAX_PIECE:
                     yield item
+                else:
+                    for piece in _pieces(item):
+                        yield piece
                 now = time.monotonic()
                 if not turned:
                     if now - since < TURN_S:
@@ -205,14 +238,21 @@ class LoadedModel:
         something = asyncio.Event()
         stopped = threading.Event()
 
+        room = threading.Event()
+
         def put(item: Item) -> None:
             items.append(item)
-            if (
-                len(items) == 1
-            ):  # else the loop was woken for an earlier item and has not come to the end of them yet
+            ahead = len(items)
+            if ahead == 1:
+                # Else the loop was woken for an earlier item and has not come to the end of them yet.
                 loop.call_soon_threadsafe(something.set)
+            elif ahead >= AHEAD:
+                room.clear()
+                if len(items) >= AHEAD and not stopped.is_set():
+                    room.wait()
 
         def run() -> None:
+            process = os.getpid()
             try:
                 with ExitStack() as at_end:
                     answer = generate()
@@ -221,12 +261,20 @@ class LoadedModel:
                     for item in _iterable(answer):
                         if stopped.is_set():
                             return
-                        if not _is_empty(item):
+                        if item.__class__ is str and 0 < len(item) <= MAX_PIECE:
                             put(item)
+                        else:
+                            for piece in _pieces(item):
+                                put(piece)
+            except StopIteration as error:  # no future can hold one
+                raise RuntimeError("generate() raised StopIteration") from error
             finally:
+                if os.getpid() != process:
+                    os._exit(0)  # the model has forked, and this is the child: nobody waits for it
                 put(no_more)
 
-        thread = loop.run_in_executor(self._threads, run)
+        # In this task's context: what the model's code logs and traces there is about this generation.
+        thread = loop.run_in_executor(self._threads, contextvars.copy_context().run, run)
         ended = False
         try:
             while not ended:
@@ -239,8 +287,10 @@ class LoadedModel:
                         await thread  # raises what the model raised
                     else:
                         yield item
+                room.set()
         finally:
             stopped.set()
+            room.set()
             await asyncio.wait([thread])
             if not ended and (error := thread.exception()):
                 LOGGER.error("A model that was stopped failed while it let go", exc_info=error)
@@ -260,7 +310,7 @@ async def load_model(model_id: str, settings: Settings) -> LoadedModel:
         wants_settings = "settings" in inspect.signature(found).parameters
         return found(settings=settings) if wants_settings else found()
 
-    model = await asyncio.to_thread(create)
+    model = await _in_a_thread(create)
     await _call(model, "init")
     return LoadedModel(model, settings.max_running, trusted=built_in is not None)
 
@@ -271,7 +321,17 @@ async def _call(model: Any, name: str) -> None:
     if inspect.iscoroutinefunction(method):
         await method()
     elif method is not None:
-        await asyncio.to_thread(method)
+        await _in_a_thread(method)
+
+
+async def _in_a_thread(function: Callable[[], Any]) -> Any:
+    def call() -> Any:
+        try:
+            return function()
+        except StopIteration as error:  # no future can hold one
+            raise RuntimeError("StopIteration was raised") from error
+
+    return await asyncio.to_thread(call)
 
 
 def _next_turn() -> list[bool]:
@@ -281,8 +341,20 @@ def _next_turn() -> list[bool]:
     return turned
 
 
-def _is_empty(item: Any) -> bool:
-    return isinstance(item, str) and not item
+def _pieces(item: Any) -> Iterator[Any]:
+    """Yield in pieces what is too long for one event; nothing of an empty text; anything else as it is."""
+    if isinstance(item, str):
+        for start in range(0, len(item), MAX_PIECE):
+            yield item[start : start + MAX_PIECE]
+    elif isinstance(item, Delta) and isinstance(item.text, str) and isinstance(item.thinking, str):
+        if max(len(item.text), len(item.thinking)) <= MAX_PIECE:
+            yield item
+            return
+        for thinking in _pieces(item.thinking):
+            yield Delta(thinking=thinking)
+        yield from _pieces(item.text)
+    else:
+        yield item
 
 
 def _iterable(answer: Any) -> Iterable[Item]:
@@ -292,5 +364,5 @@ def _iterable(answer: Any) -> Iterable[Item]:
     if isinstance(answer, Iterable) and not isinstance(answer, Mapping | bytes):
         return answer
     raise TypeError(
-        f"generate() returned {answer!r:.80}: it must yield, or return what can be iterated"
+        f"generate() returned {type(answer).__name__}: it must yield, or return what can be iterated"
     )

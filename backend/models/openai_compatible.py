@@ -272,7 +272,7 @@ class OpenAIModel:
             return None
         if isinstance(error, MalformedAnswer):
             sample = error.sample.decode(errors="replace")
-            return self._upstream.malformed(str(error), sample, messages)
+            return self._upstream.malformed(str(error), sample)
         return self._upstream.cut_off(error)
 
 

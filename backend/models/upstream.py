@@ -148,13 +148,16 @@ class Upstream:
             status = 429
         return self._judge(status, reason, words, None)
 
-    def malformed(self, what: str, sample: str, messages: list[Message]) -> BurbleError:
+    def malformed(self, what: str, sample: str) -> BurbleError:
         """The server sent what is no answer."""
-        self._log(f"{what}: {self.redact(sample, messages)!r}")
+        # Not the sample: it may well be a piece of the answer.
+        self._log(f"{what} ({len(sample)} characters)")
         return UpstreamMalformed(GARBLED)
 
     def not_an_api(self, content_type: str, sample: str, messages: list[Message]) -> BurbleError:
         """The server answered well, but with something else than a stream."""
+        if "json" in content_type:  # it may well be an answer
+            sample = f"{len(sample)} characters"
         self._log(self.redact(f"no stream, but {content_type}: {sample}", messages))
         return UpstreamMalformed(NOT_AN_API)
 

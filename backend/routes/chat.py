@@ -9,19 +9,20 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from backend import sse
 from backend.errors import from_event
 from backend.event_stream import EventStream, read_all
-from backend.routes import Engines, TheSettings
-from backend.schemas import EVENT_EXAMPLES, ChatRequest, ChatResponse
+from backend.routes import Engines, Limits, TheCaller, TheSettings, problem
+from backend.schemas import EVENT_EXAMPLES, EVENT_SCHEMA, ChatRequest, ChatResponse
 
 router = APIRouter(tags=["chat"])
 
 
-def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/problem+json": {}}}
-
-
 EVENTS: dict[str, Any] = {
     "description": "The answer as it is written. Every line is empty or begins with `data: `; resumable: or `id: `.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": EVENT_EXAMPLES}},
+    "content": {
+        "text/event-stream": {
+            "itemSchema": EVENT_SCHEMA,
+            "examples": EVENT_EXAMPLES,
+        }
+    },
     "headers": {
         "X-Generation-Id": {
             "description": "what to resume or stop by",
@@ -30,11 +31,14 @@ EVENTS: dict[str, Any] = {
     },
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: _problem("the body is not JSON"),
-    413: _problem("the body is too large"),
-    415: _problem("the body does not claim to be JSON"),
-    422: _problem("a field is missing or wrong, or all is too long; `errors` names it"),
-    503: _problem("no place, or no model; try again after `Retry-After` seconds"),
+    400: problem("the body is not JSON"),
+    413: problem("the body is too large"),
+    415: problem("the body does not claim to be JSON"),
+    422: problem("a field is missing or wrong, or all is too long; `errors` names it"),
+    429: problem(
+        "too many questions a minute, or answers at once, or a day's tokens are used up; `RateLimit` says what is left"
+    ),
+    503: problem("no place, or no model; try again after `Retry-After` seconds"),
 }
 
 
@@ -42,9 +46,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/chat", status_code=200, response_class=EventStream, responses={200: EVENTS, **REFUSALS}
 )
-async def chat(body: ChatRequest, engines: Engines, settings: TheSettings) -> Response:
+async def chat(
+    body: ChatRequest, engines: Engines, limits: Limits, settings: TheSettings, caller: TheCaller
+) -> Response:
     """Stream the answer to a question."""
-    return EventStream(await engines.start(body.to_generation(settings)))
+    started = await limits.start(engines, body.to_generation(settings, caller))
+    return EventStream(started.stream, headers=started.headers)
 
 
 @router.post(
@@ -53,24 +60,31 @@ async def chat(body: ChatRequest, engines: Engines, settings: TheSettings) -> Re
     response_model_exclude_none=True,
     responses={
         **REFUSALS,
-        500: _problem("the model failed"),
-        504: _problem("the model was silent for too long"),
+        500: problem("the model failed"),
+        504: problem("the model was silent for too long"),
     },
 )
 async def chat_sync(
-    body: ChatRequest, request: Request, engines: Engines, settings: TheSettings
+    body: ChatRequest,
+    request: Request,
+    response: Response,
+    engines: Engines,
+    limits: Limits,
+    settings: TheSettings,
+    caller: TheCaller,
 ) -> ChatResponse:
     """Answer at once, when the whole answer is there."""
-    stream = await engines.start(body.to_generation(settings))
-    response, thinking = [], []
-    for event in sse.decode(await read_all(stream, request.receive)):
+    started = await limits.start(engines, body.to_generation(settings, caller))
+    response.headers.update(started.headers)
+    text, thinking = [], []
+    for event in sse.decode(await read_all(started.stream, request.receive)):
         if "error" in event:
             raise from_event(event["error"])
         if "thinking" in event:
             thinking.append(event["thinking"])
         else:
-            response.append(event["token"])
-    return ChatResponse(response="".join(response), thinking="".join(thinking) or None)
+            text.append(event["token"])
+    return ChatResponse(response="".join(text), thinking="".join(thinking) or None)
 
 
 @router.get(
@@ -80,13 +94,14 @@ async def chat_sync(
     responses={
         200: EVENTS,
         204: {"description": "everything was already seen"},
-        400: _problem("the last event id is not one of this stream's"),
-        404: _problem("unknown, expired, not resumable, or somebody else's"),
+        400: problem("the last event id is not one of this stream's"),
+        404: problem("unknown, expired, not resumable, or somebody else's"),
     },
 )
 async def resume(
     generation_id: str,
     engines: Engines,
+    caller: TheCaller,
     last_event_id: Annotated[
         str | None, Header(description="the number of the last event seen")
     ] = None,
@@ -94,7 +109,9 @@ async def resume(
 ) -> Response:
     """Go on with a resumable answer after the last event seen; from its beginning when none is named."""
     stream = await engines.attach(
-        generation_id, sse.last_event_id(last_event_id or last_event_id_query)
+        generation_id,
+        sse.last_event_id(last_event_id or last_event_id_query),
+        caller["owner"],
     )
     return Response(status_code=204) if stream.complete else EventStream(stream)
 
@@ -103,8 +120,8 @@ async def resume(
     "/chat/{generation_id}",
     status_code=204,
     response_class=Response,  # FastAPI's own would name a content type
-    responses={404: _problem("unknown or expired")},
+    responses={404: problem("unknown, expired, or somebody else's")},
 )
-async def stop(generation_id: str, engines: Engines) -> None:
+async def stop(generation_id: str, engines: Engines, caller: TheCaller) -> None:
     """Stop an answer, wherever it is; what was written so far stays. Stopping what has ended changes nothing."""
-    await engines.stop(generation_id)
+    await engines.stop(generation_id, caller["owner"])

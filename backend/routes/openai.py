@@ -19,8 +19,8 @@ from backend.openai_wire import (
     Models,
     completion,
 )
-from backend.routes import Engines, TheSettings, abilities
-from backend.schemas import check_served, invalid
+from backend.routes import Engines, Limits, TheCaller, TheSettings, abilities
+from backend.schemas import EVENT_SCHEMA, check_served, invalid
 
 router = APIRouter(prefix=PREFIX, tags=["openai"])
 
@@ -33,7 +33,7 @@ ANSWER: dict[str, Any] = {
     "description": "The answer; with `stream`, chunks of it as events.",
     "content": {
         "text/event-stream": {
-            "schema": {"type": "string"},
+            "itemSchema": EVENT_SCHEMA,
             "examples": {
                 "answer": {
                     "summary": "An answer",
@@ -77,22 +77,27 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     responses={200: ANSWER, **REFUSALS},
 )
 async def chat_completions(
-    body: CompletionRequest, request: Request, engines: Engines, settings: TheSettings
+    body: CompletionRequest,
+    request: Request,
+    engines: Engines,
+    limits: Limits,
+    settings: TheSettings,
+    caller: TheCaller,
 ) -> Response:
     """Answer the last message of a conversation, at once or as a stream of chunks."""
-    asked = body.to_generation(settings)
+    asked = body.to_generation(settings, caller)
     if asked["thinking"]:
         _check_that_it_can_think(body.model, engines)
-    stream = await engines.start(asked)
+    stream, headers = await limits.start(engines, asked)
     if body.stream:
         chunks = Chunks(stream.id, body.model, usage=body.stream_options.include_usage)
         begun = await read_until_it_speaks(stream, request.receive, settings.keep_alive)
-        return EventStream(stream, begun=begun, translate=chunks.translate)
+        return EventStream(stream, begun=begun, translate=chunks.translate, headers=headers)
     events = sse.decode(await read_all(stream, request.receive))
     answer = completion(stream.id, body.model, events)
     return Response(
         answer.model_dump_json(),
-        headers={"X-Generation-Id": stream.id},
+        headers={"X-Generation-Id": stream.id, **headers},
         media_type="application/json",
     )
 

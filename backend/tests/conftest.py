@@ -40,7 +40,8 @@ def make_settings(no_environment: None, runtime_folder: Path) -> Callable[..., S
     """Make a settings table from the defaults and what the test changes, whatever lies in `.env`."""
 
     def make(**changed: Any) -> Settings:
-        return Settings(_env_file=None, **{"runtime_dir": runtime_folder, **changed})
+        folders = {"runtime_dir": runtime_folder, "state_dir": runtime_folder / "state"}
+        return Settings(_env_file=None, **{**folders, **changed})
 
     return make
 

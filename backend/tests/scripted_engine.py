@@ -14,7 +14,7 @@ import pytest
 from backend import sse
 from backend.engine.engine import Engine, Generation
 from backend.engine.log import GenerationLog
-from backend.link import GenerationRequest
+from backend.link import NOBODY, Caller, GenerationRequest
 from backend.runtime import private_folder
 from backend.settings import Settings
 
@@ -86,10 +86,13 @@ class ScriptedEngine:
         resumable: bool = False,
         queue: bool = True,
         read: bool = True,
+        caller: Caller = NOBODY,
     ) -> Generation:
         """Submit a generation that performs these steps, and read it unless the test says otherwise."""
         self.scripts[name] = Script(*steps, hold=hold)
-        generation = self.engine.submit(request(name, resumable=resumable, queue=queue))
+        generation = self.engine.submit(
+            {**request(name, resumable=resumable, queue=queue), "caller": caller}
+        )
         if read:
             self.engine.reader_came(generation.id)
         return generation
@@ -105,6 +108,7 @@ def request(
         "resumable": resumable,
         "sampling": sampling,
         "queue": queue,
+        "caller": NOBODY,
     }
 
 
@@ -173,7 +177,7 @@ def engine_starter(
             yield scripted
         finally:
             for generation in list(engine._live.values()):
-                engine.stop(generation.id)
+                engine.stop(generation.id, generation.log.owner)
             await engine.unload()
             engine._sweeping.cancel()
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(time, "time", lambda: clock.now)
+    monkeypatch.setattr("backend.engine.backoff.now", lambda: clock.now)
     monkeypatch.setattr(asyncio, "sleep", clock.sleep)
     return clock
 
@@ -99,3 +98,22 @@ async def test_tries_of_one_model_are_not_counted_against_another(
     before = clock.now
     await LoadAttempts(runtime_folder, ModelWorkers("b", 1)).wait()
     assert clock.now == before
+
+
+async def test_a_try_that_cannot_be_put_on_record_is_one_all_the_same(
+    runtime_folder: Path, clock: Clock
+) -> None:
+    attempts = LoadAttempts(runtime_folder / "is not there", MODEL)
+    start = clock.now
+    for _ in range(4):
+        await attempts.wait()
+    assert clock.now - start == 1 + 2 + 4
+    attempts.succeeded()
+
+
+async def test_a_line_that_was_cut_off_is_no_try(runtime_folder: Path, clock: Clock) -> None:
+    attempts = LoadAttempts(runtime_folder, MODEL)
+    await attempts.wait()
+    (record,) = runtime_folder.glob("load-attempts-*")
+    record.write_text("1e\n")
+    await LoadAttempts(runtime_folder, MODEL).wait()

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from backend.errors import (
     QueueFull,
     UnknownGeneration,
 )
+from backend.link import NOBODY, Caller
 from backend.models import Delta, End, Prefill
 from backend.tests.scripted_engine import (
     Script,
@@ -758,3 +760,60 @@ async def test_refusals_leave_nothing_behind(start_engine: StartEngine) -> None:
         engine.engine.stop(running.id)
         await until(lambda: engine.engine._logs.used == 0)
         assert not engine.engine._logs._logs
+
+
+# Whose it is
+
+
+async def test_nobody_else_reads_or_stops_what_somebody_has_asked(start_engine: Any) -> None:
+    async with start_engine() as engine:
+        caller: Caller = {**NOBODY, "owner": "anna"}
+        mine = engine.ask("mine", "one", asyncio.Event(), resumable=True, caller=caller)
+        for stranger in ("", "ben", "Anna"):
+            with pytest.raises(UnknownGeneration):
+                engine.engine.attach(mine.id, 0, stranger)
+            with pytest.raises(UnknownGeneration):
+                engine.engine.stop(mine.id, stranger)
+        assert not mine.log.finished
+        assert engine.engine.attach(mine.id, 0, "anna") == (mine.log, 0)
+        engine.engine.stop(mine.id, "anna")
+        assert ending(await finished(mine)) == "cancelled"
+        with pytest.raises(UnknownGeneration):
+            engine.engine.stop(mine.id, "ben")
+
+
+async def test_a_file_of_keys_that_is_empty_for_a_moment_ends_nothing(
+    start_engine: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"anna:{'a' * 64}")
+    caller: Caller = {**NOBODY, "owner": "anna", "key": "a" * 64}
+    async with start_engine(api_keys_file=file) as engine:
+        engine.engine._sweeping.cancel()
+        mine = engine.ask("mine", "one", asyncio.Event(), caller=caller)
+        for content, finished_by_then in (
+            ("", False),
+            (f"anna:{'a' * 64}", False),
+            ("", False),
+            ("", True),
+        ):
+            file.write_text(content)
+            engine.engine._check_keys()
+            assert mine.log.finished == finished_by_then
+
+
+async def test_what_a_key_has_started_ends_with_the_key(start_engine: Any, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"anna:{'a' * 64},ben:{'b' * 64}")
+    anna: Caller = {**NOBODY, "owner": "anna", "key": "a" * 64}
+    ben: Caller = {**NOBODY, "owner": "ben", "key": "b" * 64}
+    async with start_engine(api_keys_file=file, max_running=2) as engine:
+        go_on = asyncio.Event()
+        annas = engine.ask("annas", "one", go_on, resumable=True, read=False, caller=anna)
+        bens = engine.ask("bens", "one", go_on, caller=ben)
+        waiting = engine.ask("waiting", "one", caller=anna)
+        file.write_text(f"ben:{'b' * 64}")
+        assert ending(await finished(annas)) == ending(await finished(waiting)) == "key_revoked"
+        await until(lambda: "end annas" in engine.journal)
+        go_on.set()
+        assert ending(await finished(bens)) == "stop"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -102,6 +103,7 @@ class FakeEngine:
         self.frames: list[tuple[int, int, bytes]] = []
         self.state = {
             "pid": 1, "state": "ready", "reason": "", "model": "fake", "running": 0, "queued": 0, "max_running": 10,
+            "max_queued": 100,
             "abilities": None,
             **state,
         }  # fmt: skip
@@ -244,8 +246,9 @@ async def test_a_stream_that_is_not_read_gathers_one_window_while_another_flows(
     "sizes", [[25_000, 50_000], [30_000, 60_000], [1, 200_000, 1], [65_000, 600] * 5]
 )
 async def test_events_of_any_sizes_arrive_though_the_reader_reports_only_now_and_then(
-    serve: Serve, sizes: list[int]
+    serve: Serve, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("backend.models.MAX_PIECE", 10**9)
     async with serve() as (engine, client):
         engine.scripts["a"] = Script(*("x" * size for size in sizes))
         events = await read_all(await client.start(request("a")))
@@ -579,3 +582,45 @@ async def test_a_comment_never_waits_in_front_of_a_client_that_does_not_read(ser
         await asyncio.sleep(0.3)
         assert len(stream._pending) == 1
         stream.close()
+
+
+# Room
+
+
+async def test_there_is_as_much_room_as_the_engines_have_places_and_lines(
+    runtime_folder: Path,
+) -> None:
+    async with client_of(runtime_folder, engines=0) as client:
+        assert client.room() == math.inf  # nobody is refused because an engine is missing
+    async with (
+        FakeEngine(runtime_folder, "aaaaaaaa", running=9, max_queued=2) as first,
+        FakeEngine(runtime_folder, "bbbbbbbb", running=10, queued=2, max_queued=2) as second,
+        client_of(runtime_folder, engines=2) as client,
+    ):
+        assert client.room() == 3
+        asking = [asyncio.create_task(client.start(request("a"))) for _ in range(2)]
+        await until(lambda: len(first.frames) == 2)
+        assert client.room() == 1  # what is on its way counts
+        for task in asking:
+            task.cancel()
+        first.tell_state(running=10, queued=2)
+        await until(lambda: client.room() == 0)
+        second.tell_state(running=9)
+        await until(lambda: client.room() == 1)
+        second.tell_state(state="draining")
+        await until(lambda: client.room() == 0)
+        first.tell_state(state="failed")
+        await until(lambda: client.room() == math.inf)
+
+
+async def test_who_finds_the_shortest_line_full_waits_in_another(runtime_folder: Path) -> None:
+    async with (
+        FakeEngine(runtime_folder, "aaaaaaaa", running=10) as first,
+        FakeEngine(runtime_folder, "bbbbbbbb", running=11) as second,
+        client_of(runtime_folder, engines=2) as client,
+    ):
+        first.on_start = lambda stream, _: first.refuse(stream, QueueFull())
+        second.on_start = lambda stream, message: (
+            second.open(stream) if message["queue"] else second.refuse(stream, QueueFull())
+        )
+        assert (await client.start(request("a", queue=False))).id == second.id

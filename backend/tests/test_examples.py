@@ -26,7 +26,7 @@ import pytest
 from gunicorn.dirty.app import DirtyApp
 
 from backend.errors import ModelError
-from backend.link import GenerationRequest
+from backend.link import NOBODY, GenerationRequest
 from backend.models import Delta, End, LoadedModel, load_model
 from backend.settings import Settings
 
@@ -61,6 +61,7 @@ def request(*questions: str, thinking: bool = False, **sampling: Any) -> Generat
         "resumable": False,
         "sampling": sampling,
         "queue": True,
+        "caller": NOBODY,
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from backend import link
 from backend.errors import InvalidRequest
-from backend.link import Abilities, GenerationRequest
+from backend.link import NOBODY, Abilities, GenerationRequest
 from backend.models import (
     MAX_RUNNING_ASYNC,
     MAX_RUNNING_SYNC,
@@ -57,6 +57,7 @@ def request(thinking: bool = False, **sampling: Any) -> GenerationRequest:
         "resumable": False,
         "sampling": sampling,
         "queue": True,
+        "caller": NOBODY,
     }
 
 
@@ -251,7 +252,7 @@ async def test_what_cannot_be_iterated_is_named() -> None:
         (Nothing(), "None"),
         (Coroutine(), "coroutine"),
         (Hidden(), "async_"),
-        (Whole(), "text"),
+        (Whole(), "dict"),
     ):
         with pytest.raises(TypeError, match=rf"returned .*{returned}.* must yield"):
             await ask(loaded(model))

@@ -17,6 +17,7 @@ from openai.types.chat import (
 from pydantic import ValidationError
 
 from backend.errors import InvalidRequest, PromptTooLong, UnknownModel
+from backend.link import NOBODY
 from backend.openai_request import (
     CONTENT_PART,
     MESSAGE,
@@ -148,6 +149,7 @@ def test_a_question_is_a_generation_like_any_other() -> None:
         "resumable": False,
         "sampling": {},
         "queue": False,
+        "caller": NOBODY,
     }
 
 

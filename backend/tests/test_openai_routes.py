@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.app import create_app
+from backend.app import create_api
 from backend.link import Abilities
 from backend.settings import Settings
 
@@ -45,9 +45,9 @@ def ask(make_settings: Callable[..., Settings]) -> Callable[..., Any]:
     """Send one request to the application, which has no engine to start anything on."""
 
     async def ask(method: str, path: str, engines: Any = None, **options: Any) -> httpx.Response:
-        app: Any = create_app(make_settings(model=",".join(SERVED)))
+        app = create_api(make_settings(model=",".join(SERVED)))
         if engines:
-            app._app.state.engines = engines
+            app.state.engines = engines
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, **options)

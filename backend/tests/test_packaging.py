@@ -19,10 +19,11 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -227,22 +228,63 @@ def test_the_container_does_not_run_as_root() -> None:
 # ----------------------------------------------------------------------------- docker-compose.yml
 
 
-def test_compose_serves_the_page_from_the_working_tree() -> None:
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(read("docker-compose.yml"))
+    return loaded
+
+
+def graceful_timeout(tmp_path: Path) -> int:
+    """Return the seconds that gunicorn gives its workers to stop, by default."""
+    command = [sys.executable, "-c", "import gunicorn_conf; print(gunicorn_conf.graceful_timeout)"]
+    environment = {"PYTHONPATH": str(ROOT), "BURBLE_RUNTIME_DIR": str(tmp_path / "run")}
+    # Out of reach of a .env.
+    return int(subprocess.check_output(command, cwd=tmp_path, env=environment))
+
+
+def test_compose_serves_the_page_from_the_working_tree_to_developers_alone() -> None:
     (workdir,) = arguments_of("WORKDIR")
-    assert f"- ./frontend:{workdir}/frontend:ro\n" in read("docker-compose.yml")
+    services = compose()["services"]
+    assert services["burble"]["volumes"] == [f"./frontend:{workdir}/frontend:ro"]
+    assert "profiles" not in services["burble"]
+    assert not any(workdir in volume for volume in services["production"]["volumes"])
 
 
 def test_compose_waits_longer_than_gunicorn_lets_answers_finish(tmp_path: Path) -> None:
-    graceful_timeout = subprocess.run(
-        [sys.executable, "-c", "import gunicorn_conf; print(gunicorn_conf.graceful_timeout)"],
-        cwd=tmp_path,  # out of reach of a .env
-        env={"PYTHONPATH": str(ROOT), "BURBLE_RUNTIME_DIR": str(tmp_path / "run")},
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
-    period = re.search(r"^ +stop_grace_period: (\d+)s$", read("docker-compose.yml"), re.MULTILINE)
-    assert period
-    assert int(period[1]) > int(graceful_timeout)
+    periods = [
+        int(service["stop_grace_period"].removesuffix("s"))
+        for service in compose()["services"].values()
+    ]
+    assert len(periods) == 3
+    assert min(periods) > graceful_timeout(tmp_path)
+
+
+def test_in_production_compose_has_a_proxy_between_the_network_and_burble() -> None:
+    services = compose()["services"]
+    burble, proxy = services["production"], services["https"]
+    assert "ports" not in burble
+    assert (
+        proxy["environment"]["UPSTREAM"]
+        == f"production:{burble['environment']['BURBLE_BIND'][-4:]}"
+    )
+    for service in (burble, proxy):
+        assert service["profiles"] == ["production"]
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges"]
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert f"./{Path('ops/Caddyfile')}:/etc/caddy/Caddyfile:ro" in proxy["volumes"]
+
+
+def test_in_production_compose_keeps_the_state_and_wants_keys() -> None:
+    burble = compose()["services"]["production"]
+    state = burble["environment"]["BURBLE_STATE_DIR"]
+    assert burble["volumes"] == [f"state:{state}"]
+    # A new volume takes its owner and mode from the image.
+    assert any(line.endswith(f"--owner burble --mode 0700 {state}") for line in arguments_of("RUN"))
+    (secret,) = burble["secrets"]
+    assert burble["environment"]["BURBLE_API_KEYS_FILE"] == f"/run/secrets/{secret}"
+    assert compose()["secrets"] == {secret: {"file": f"./{secret}"}}
+    assert git("check-ignore", "--no-index", secret) == [secret]
 
 
 def test_compose_accepts_its_file() -> None:
@@ -253,6 +295,39 @@ def test_compose_accepts_its_file() -> None:
     ):
         pytest.skip("there is no docker client with compose on this machine")
     subprocess.run([*compose, "config", "--quiet"], cwd=ROOT, check=True)
+
+
+# ----------------------------------------------------------------------------- ops/burble.service
+
+
+def unit(option: str) -> str:
+    """Return the value of an option of the service that is said once."""
+    (value,) = re.findall(rf"^{option}=(.*)$", read("ops/burble.service"), re.MULTILINE)
+    return str(value)
+
+
+def test_systemd_waits_longer_than_gunicorn_lets_answers_finish(tmp_path: Path) -> None:
+    assert int(unit("TimeoutStopSec")) > graceful_timeout(tmp_path)
+
+
+def test_systemd_makes_the_private_folders_that_burble_is_told_of() -> None:
+    told = " ".join(re.findall(r"^Environment=(.*)$", read("ops/burble.service"), re.MULTILINE))
+    assert f"BURBLE_STATE_DIR=/var/lib/{unit('StateDirectory')}" in told
+    assert f"BURBLE_RUNTIME_DIR=/run/{unit('RuntimeDirectory')}" in told
+    assert unit("StateDirectoryMode") == unit("RuntimeDirectoryMode") == "0700"
+
+
+def test_systemd_accepts_its_unit(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd-analyze on this machine")
+    program = unit("ExecStart").split()[0]
+    here = read("ops/burble.service").replace(
+        program, str(Path(sys.executable).with_name("gunicorn"))
+    )
+    (tmp_path / "burble.service").write_text(here)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "burble.service")]
+    verified = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (verified.returncode, verified.stderr) == (0, "")
 
 
 # --------------------------------------------------------------------------------- the repository
@@ -284,7 +359,7 @@ def test_no_file_carries_the_address_of_a_registry() -> None:
 
 
 @pytest.mark.parametrize(
-    "made", ["uv.lock", ".env", ".venv/x", ".cache/x", "backend/__pycache__/x"]
+    "made", ["uv.lock", ".env", "keys", ".venv/x", ".cache/x", "backend/__pycache__/x"]
 )
 def test_what_a_machine_makes_for_itself_stays_out_of_the_repository(made: str) -> None:
     assert git("ls-files", made) == []

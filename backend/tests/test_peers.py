@@ -13,15 +13,18 @@ from backend.engine.engine import Engine
 from backend.engine.peers import Peers, to_item
 from backend.engine.server import EngineServer
 from backend.errors import ModelError, ModelTimeout, UpstreamBusy
+from backend.link import NOBODY
 from backend.models import Delta, End, Prefill
 from backend.settings import Settings
 from backend.tests.scripted_engine import (
+    Script,
     ScriptedEngine,
     StartEngine,
     ending,
     events,
     finished,
     positions,
+    request,
     text,
     until,
 )
@@ -62,6 +65,24 @@ def start_two(
                 await peers._client.close()
 
     return start
+
+
+async def test_what_is_lent_is_counted_where_it_came_from(start_two: Any) -> None:
+    async with start_two() as (own, other):
+        hold = asyncio.Event()
+        held = own.ask("held", hold)
+        own.scripts["lent"] = Script("x ", hold)
+        asked = request("lent")
+        asked["caller"] = {**NOBODY, "account": "key:ann", "lease": "0123", "owner": "ann"}
+        lent = own.engine.submit(asked)
+        own.engine.reader_came(lent.id)
+        await until(lambda: other._live)
+        (borrowed,) = other._live.values()
+        assert borrowed.request["caller"]["lease"] == ""
+        assert borrowed.log.owner == "ann"
+        hold.set()
+        await finished(held)
+        assert ending(await finished(lent)) == "stop"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.runtime import private_folder, remove_folder
+from backend.runtime import METRICS, private_folder, remove_folder
 
 
 def test_the_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
@@ -30,6 +30,9 @@ def test_a_stack_removes_what_is_its_own_and_nothing_else(tmp_path: Path) -> Non
     folder = private_folder(tmp_path / "run")
     for name in ("engine-0123abcd.sock", "control.sock", "load-attempts-0123abcd"):
         (folder / name).touch()
+    private_folder(folder / METRICS)
+    (folder / METRICS / "counter_1.db").touch()
+    (folder / "api-keys.new").touch()
     (folder / "letter.txt").touch()
     remove_folder(folder)
     assert [file.name for file in folder.iterdir()] == ["letter.txt"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from backend.errors import InvalidRequest, PromptTooLong
+from backend.link import NOBODY
 from backend.schemas import EVENT_EXAMPLES, ChatRequest
 from backend.settings import Settings
 
@@ -23,6 +24,7 @@ def test_a_prompt_is_a_conversation_of_one_message() -> None:
         "resumable": False,
         "sampling": {},
         "queue": False,
+        "caller": NOBODY,
     }
 
 

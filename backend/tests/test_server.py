@@ -164,8 +164,8 @@ async def test_a_refusal_closes_its_stream_alone(start: Any) -> None:
     async with start() as (engine, client):
         engine.scripts["a"] = Script("fine")
         client.start(1, "a", seed=1)
-        client.send(json_frame(2, link.ATTACH, {"id": KEY + "0" * 32, "after": 0}))
-        client.send(json_frame(3, link.STOP, {"id": KEY + "0" * 32}))
+        client.send(json_frame(2, link.ATTACH, {"id": KEY + "0" * 32, "after": 0, "owner": ""}))
+        client.send(json_frame(3, link.STOP, {"id": KEY + "0" * 32, "owner": ""}))
         client.start(4, "a")
         assert (await client.reply(1, link.REFUSED))["code"] == "invalid_request"
         assert (await client.reply(2, link.REFUSED))["code"] == "unknown_generation"
@@ -206,8 +206,9 @@ async def test_a_window_gives_room_for_about_as_much_as_was_read(start: Any) -> 
 
 
 async def test_every_frame_of_data_ends_with_a_whole_event_even_one_larger_than_the_window(
-    start: Any,
+    start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("backend.models.MAX_PIECE", 10**9)
     large = "y" * (2 * WINDOW_BYTES)
     async with start() as (engine, client):
         engine.scripts["a"] = Script(*[TOKEN] * 50, large, *[TOKEN] * 100, large, "end")
@@ -260,14 +261,14 @@ async def test_attaching_reads_on_after_a_position_to_the_end(start: Any) -> Non
         client.start(1, "a", resumable=True)
         generation_id = (await client.reply(1, link.OPENED))["id"]
         await until(lambda: b"two" in client.data(1))
-        client.send(json_frame(2, link.ATTACH, {"id": generation_id, "after": 1}))
+        client.send(json_frame(2, link.ATTACH, {"id": generation_id, "after": 1, "owner": ""}))
         await until(lambda: b"two" in client.data(2))
         gate.set()
         await until(lambda: client.ended(1) and client.ended(2))
         assert client.data(1) == b'id: 1\ndata: {"token": "one"}\n\n' + client.data(2)
-        client.send(json_frame(3, link.ATTACH, {"id": generation_id, "after": 5}))
+        client.send(json_frame(3, link.ATTACH, {"id": generation_id, "after": 5, "owner": ""}))
         assert await client.reply(3, link.OPENED) == {"id": generation_id, "complete": True}
-        client.send(json_frame(4, link.ATTACH, {"id": generation_id, "after": 6}))
+        client.send(json_frame(4, link.ATTACH, {"id": generation_id, "after": 6, "owner": ""}))
         assert (await client.reply(4, link.REFUSED))["code"] == "invalid_position"
 
 
@@ -276,8 +277,8 @@ async def test_stopping_ends_the_stream_of_every_reader(start: Any) -> None:
         engine.scripts["a"] = Script("begun", asyncio.Event())
         client.start(1, "a", resumable=True)
         generation_id = (await client.reply(1, link.OPENED))["id"]
-        client.send(json_frame(2, link.ATTACH, {"id": generation_id, "after": 0}))
-        client.send(json_frame(3, link.STOP, {"id": generation_id}))
+        client.send(json_frame(2, link.ATTACH, {"id": generation_id, "after": 0, "owner": ""}))
+        client.send(json_frame(3, link.STOP, {"id": generation_id, "owner": ""}))
         assert await client.reply(3, link.OPENED) == {"id": generation_id}
         await until(lambda: client.ended(1) and client.ended(2))
         assert b'"finish_reason": "cancelled"' in client.data(1)
@@ -308,7 +309,7 @@ async def test_a_log_is_delivered_once_a_reader_has_all_of_it(start: Any) -> Non
         generation = engine.ask("a", "x", resumable=True)
         await finished(generation)
         assert not generation.log.delivered
-        client.send(json_frame(1, link.ATTACH, {"id": generation.id, "after": 0}))
+        client.send(json_frame(1, link.ATTACH, {"id": generation.id, "after": 0, "owner": ""}))
         await until(lambda: client.ended(1))
         assert client.data(1) == content(generation.log)
         assert generation.log.delivered
@@ -321,7 +322,7 @@ async def test_a_log_is_delivered_to_a_reader_who_only_asks_whether_there_is_mor
         generation = engine.ask("a", "x", resumable=True)
         await finished(generation)
         after = generation.log.last
-        client.send(json_frame(1, link.ATTACH, {"id": generation.id, "after": after}))
+        client.send(json_frame(1, link.ATTACH, {"id": generation.id, "after": after, "owner": ""}))
         await client.reply(1, link.OPENED)
         assert generation.log.delivered
 

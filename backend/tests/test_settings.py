@@ -39,7 +39,7 @@ def default_text(default: object) -> str:
     """Return a default as one writes it into the environment."""
     if isinstance(default, dict):
         return json.dumps(default)
-    return "" if default is None else str(default)
+    return "" if default in (None, ()) else str(default)
 
 
 def readme_table() -> str:
@@ -285,3 +285,19 @@ def test_an_error_names_the_option_and_does_not_show_a_password(
     with pytest.raises(ValidationError, match="openai_base_url") as raised:
         make_settings(openai_base_url="ada:secret@host")
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("option", ["openai_base_url", "otlp_endpoint"])
+@pytest.mark.parametrize(
+    "value", ["localhost:8080/v1", "ftp://localhost", "http://", "//localhost"]
+)
+def test_a_web_address_without_its_scheme_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, no_environment: None, option: str, value: str
+) -> None:
+    monkeypatch.setenv(PREFIX + option.upper(), value)
+    with pytest.raises(ValueError) as raised:
+        read_settings()
+    assert (
+        str(raised.value)
+        == f"{PREFIX}{option.upper()}: must begin with http:// or https://, and a host"
+    )
