@@ -82,11 +82,15 @@ class ChatPage:
         self.refusal = page.locator(".refusal").get_by_role("alert")
         self.editing = page.locator(".editing-note")
         self.help = page.get_by_role("dialog", name="Keys")
+        self.key_dialog = page.get_by_role("dialog", name="This server asks for a key")
+        self.key = self.key_dialog.get_by_label("Key", exact=True)
+        self.key_refused = self.key_dialog.get_by_role("alert")
 
     def open(self) -> ChatPage:
         """Open the page; return when it has all that it would load once somebody writes."""
         self.page.goto(self.url)
-        self.page.evaluate("(url) => import(url)", self.url + "js/views/conversation.js")
+        for module in ("sse.js", "views/conversation.js"):
+            self.page.evaluate("(url) => import(url)", f"{self.url}js/{module}")
         # The last thing that it does; what is pressed before may not be heard.
         expect(self.page.locator("#message")).to_be_focused()
         return self
@@ -110,6 +114,13 @@ class ChatPage:
     def address(self) -> str:
         """What the address says of the conversation that is shown: `#/c/<id>`."""
         return "#" + self.page.url.partition("#")[2]
+
+    def log_in(self, key: str) -> None:
+        """Give the key that is asked for; return when the page is let in."""
+        expect(self.key).to_be_focused()
+        self.page.keyboard.type(key)
+        self.page.keyboard.press("Enter")
+        expect(self.key_dialog).to_have_count(0)
 
     def go(self, address: str) -> None:
         """Follow a link to a conversation."""

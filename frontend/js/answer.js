@@ -9,10 +9,11 @@
  * @typedef {"sending" | "queued" | "loading" | "prefill" | "thinking" | "answering"} Phase
  *
  * How an answer ended. `stop` is the model's own end, `length` a limit, `stopped` the reader's wish; `cut` an answer
- * whose rest the server does not have any more; `failed` carries the server's words.
+ * whose rest the server does not have any more; `failed` carries the server's words, and where it says when the same can
+ * be asked again, that in ms since the epoch.
  *
  * @typedef {{kind: "stop" | "length" | "stopped" | "cut" | "unreachable"}
- *   | {kind: "failed" | "refused", code: string, message: string}} End
+ *   | {kind: "failed" | "refused", code: string, message: string, until?: number}} End
  *
  * An answer is written by one generation, or, where it was continued, by several: its text, thinking and figures are
  * those of all of them together.
@@ -126,8 +127,10 @@ export function endOf(answer, outcome) {
     case "finished":
       return { kind: answer.finishReason === "cancelled" ? "stopped" : (answer.finishReason ?? "stop") };
     case "failed":
-    case "refused":
-      return { kind: outcome.state, code: outcome.code, message: outcome.message };
+    case "refused": {
+      const { state: kind, code, message, retryAfter } = outcome;
+      return { kind, code, message, ...(retryAfter && { until: Date.now() + retryAfter }) };
+    }
     case "unreachable":
       return { kind: "unreachable" };
     case "gone":

@@ -7,7 +7,7 @@
  */
 
 import { endThinking, isFurther, newAnswer, reopen } from "./answer.js";
-import { stopAnswer } from "./api.js";
+import { admission, stopAnswer } from "./api.js";
 import { models } from "./models.js";
 import { Pace } from "./pace.js";
 import { makePrompt, requestSettings, sameSettings } from "./prompt.js";
@@ -73,6 +73,8 @@ export class Chat {
   #readings = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #draftTimer;
+  /** Of a question that is sent again by itself. @type {End | null} */
+  #awaited = null;
   /** Writes that are under way: until they are done, what is kept is older than what is here. */
   #writes = 0;
 
@@ -132,7 +134,17 @@ export class Chat {
 
   /** Whether what waits goes only when the reader sends it. */
   get holdsBack() {
-    return !this.running;
+    return !this.running && (!this.#awaited || this.#last?.end !== this.#awaited);
+  }
+
+  /**
+   * Let what is sent wait for a question that the server has refused for now; null for none.
+   *
+   * @param {End | null} end of the last answer
+   */
+  waitFor(end) {
+    this.#awaited = end;
+    this.#around.changed(this);
   }
 
   /** Go on with the answers that run, after a page was left, or in another tab. */
@@ -167,13 +179,13 @@ export class Chat {
   }
 
   /**
-   * Send a message, or let it wait for the end of the answer that runs. The draft stays.
+   * Send a message, or let it wait for the end of the answer that runs, or is asked for again soon. The draft stays.
    *
    * @param {string} content
    */
   send(content) {
     const { think } = this.state.settings;
-    if (!this.running) {
+    if (this.holdsBack) {
       this.#ask({ content, think }, this.#head);
       return;
     }
@@ -460,7 +472,11 @@ export class Chat {
       isSeen: () => isSeen(this) && this.running === answer,
       isLeaving,
       request: async () => {
-        await kept;
+        if ((await kept) === false) {
+          // Another tab was faster with the same: that one asks, and this one goes on should it go away.
+          reading.hangUp();
+          this.#read(answer, false);
+        }
         return this.#request(answer);
       },
       refresh: async () => {
@@ -506,12 +522,14 @@ export class Chat {
 
   /** @param {Answer} answer */
   #stop(answer) {
+    const reading = this.#readings.get(answer.id);
+    const isLocked = reading?.connection === "locked";
     this.#end(answer, { kind: "stopped" });
     // Without an id there is nothing to stop yet: who asked for it does so when the id arrives.
-    if (answer.generation === "") return;
+    if (answer.generation === "" && !isLocked) return;
     // First hang up: a browser opens six connections to a server, and other tabs may hold the rest.
-    this.#readings.get(answer.id)?.hangUp();
-    stopAnswer(answer.generation);
+    reading?.hangUp();
+    if (answer.generation !== "") stopAnswer(answer.generation);
   }
 
   /**
@@ -523,6 +541,7 @@ export class Chat {
     answer.model ??= models.named(null).id || null;
     answer.end = end;
     if (end.kind === "refused" && end.code === "unknown_model") models.reload();
+    if (end.kind === "failed" && end.code === "key_revoked") admission({ askedAt: Date.now(), isRevoked: true });
     this.#save(answer);
     this.#ended(answer);
     this.#around.changed(this);

@@ -203,6 +203,11 @@ export class Chats {
     setTimeout(() => (this.#isLeaving = false), LEAVING_MS);
   }
 
+  /** Interrupt what is read here: the server is to be asked anew. */
+  interrupt() {
+    this.#turns.interrupt();
+  }
+
   /** The page goes away: what runs goes on after `resume()`, here or in another page. */
   suspend() {
     for (const chat of new Set([this.shown, ...this.#chats.values()])) chat.suspend();

@@ -1,6 +1,6 @@
 /** Starts the page: its conversations, their views, when they draw, and which one the address means. */
 
-import { HOME, isCopy } from "./api.js";
+import { HOME, SESSION, isCopy, loadReader, sessionSince, whenLocked } from "./api.js";
 import { Chats } from "./chats.js";
 import { listen, onTouch } from "./keys.js";
 import { lazily, loadStyles } from "./lazy.js";
@@ -79,7 +79,10 @@ let conversation = null;
 /** @type {import("./views/place.js").Places | null} */
 let places = null;
 const loadConversation = lazily(
-  () => import("./views/conversation.js"),
+  () => {
+    loadReader();
+    return import("./views/conversation.js");
+  },
   ({ ConversationView, Places, loadRenderer }) => {
     loadRenderer();
     conversation = new ConversationView(byId("conversation"), chats, follow, after);
@@ -102,6 +105,12 @@ const loadPicker = lazily(
 const loadOffline = lazily(
   () => import("./offline.js"),
   ({ keepCopy, waitForServer }) => (isCopy ? waitForServer(trouble, say) : keepCopy()),
+);
+
+/** What asks for a key, and logs out: where the server wants one. */
+const loadAccess = lazily(
+  () => import("./views/access.js"),
+  ({ openAccess }) => openAccess({ place: trouble, foot: /** @type {HTMLElement} */ (byId("list").lastElementChild), say, left: takeFocus, hush: () => chats.interrupt() }),
 );
 
 /** The list of conversations. While there are none, it is as `index.html` has it. @type {import("./views/list.js").ListView | null} */
@@ -262,6 +271,13 @@ listen(document, undefined, {
   help: () => void openHelp(),
 });
 
+// A copy asks the server nothing.
+if (!isCopy) {
+  whenLocked(async (visitor) => (await loadAccess()).admission(visitor));
+  // Another tab has come in, or left.
+  window.addEventListener("storage", ({ key }) => key === SESSION && loadAccess());
+}
+
 document.addEventListener("input", loadConversation, { once: true });
 window.addEventListener("beforeunload", () => chats.leave());
 window.addEventListener("pagehide", () => chats.suspend());
@@ -281,4 +297,5 @@ window.addEventListener("hashchange", async () => {
 await go();
 draw();
 if (!isCopy) models.follow(scheduleDraw);
+if (!isCopy && sessionSince() > 0) loadAccess();
 composer.focus();

@@ -5,6 +5,7 @@
  * a model is taken to take everything.
  */
 
+import { admission } from "./api.js";
 import { backoff, pause } from "./retry.js";
 
 /** How many characters a server takes by default (BURBLE_MAX_PROMPT_CHARS). */
@@ -38,6 +39,8 @@ export class Models {
   /** Whether the server has told, and whether it has told all. */
   #isKnown = false;
   #isWhole = false;
+  /** When the server was asked that has refused to tell, for it wants a key; in ms since the epoch. */
+  #refusedAt = 0;
   /** @type {Promise<void> | null} */
   #loading = null;
   #changed = () => {};
@@ -63,7 +66,8 @@ export class Models {
     this.#changed = changed;
     for (let failures = 0; !this.#isWhole; failures += 1) {
       await this.load();
-      if (!this.#isWhole) await pause(backoff(failures, TIMES));
+      if (this.#refusedAt > 0) await admission({ askedAt: this.#refusedAt });
+      else if (!this.#isWhole) await pause(backoff(failures, TIMES));
     }
   }
 
@@ -104,8 +108,11 @@ export class Models {
   }
 
   async #ask() {
+    const askedAt = Date.now();
+    this.#refusedAt = 0;
     try {
       const response = await fetch(this.#url, { signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (response.status === 401) this.#refusedAt = askedAt;
       // An older server has no such list.
       if (!response.ok && response.status !== 404) return;
       this.list = response.ok ? (await response.json()).models.map(read) : [];

@@ -6,7 +6,7 @@
  */
 
 import { applyEvent, endOf } from "./answer.js";
-import { answer as follow, stopAnswer } from "./api.js";
+import { admission, answer as follow, stopAnswer } from "./api.js";
 import { pause } from "./retry.js";
 import { inOneTab, tabsAgree } from "./turns.js";
 
@@ -124,25 +124,46 @@ export class Reading {
       answer.figures.interrupted = true;
     }
     while (this.isCurrent) {
+      const { signal } = this.#controller;
       const place = await this.#around.turns.take({
-        signal: this.#controller.signal,
+        signal,
         isSeen: this.#around.isSeen,
         canPause: () => answer.generation !== "",
       });
+      const askedAt = Date.now();
       try {
-        const outcome = await this.#follow(AbortSignal.any([this.#controller.signal, place.signal]));
-        if (outcome.state === "unreachable" && this.#around.isLeaving()) await pause(LEAVING_MS, this.#controller.signal);
-        if (this.isCurrent) this.#around.ended(endOf(answer, outcome));
-        return;
+        const outcome = await this.#follow(AbortSignal.any([signal, place.signal]));
+        if (outcome.state === "unreachable" && this.#around.isLeaving()) await pause(LEAVING_MS, signal);
+        if (outcome.state !== "refused" || outcome.status !== 401) {
+          if (this.isCurrent) this.#around.ended(endOf(answer, outcome));
+          return;
+        }
       } catch (error) {
-        this.#controller.signal.throwIfAborted();
+        signal.throwIfAborted();
         if (!place.signal.aborted) throw error;
-        // Others are read for a while.
+        // Others are read for a while, or the reader has logged out.
         answer.figures.interrupted = true;
+        isOwn = false;
+        continue;
       } finally {
         place.give();
       }
+      await this.#comeIn({ askedAt, isOwn, signal });
     }
+  }
+
+  /**
+   * The server wants a key: wait for it.
+   *
+   * @param {import("./api.js").Visitor} visitor
+   */
+  async #comeIn(visitor) {
+    const { figures, generation } = this.#answer;
+    this.#connect("locked");
+    await admission(visitor);
+    if (generation === "") figures.askedAt = Date.now();
+    else figures.interrupted = true;
+    this.#connect("open");
   }
 
   /** @param {AbortSignal} signal */

@@ -145,17 +145,20 @@ function indexOrEnd(text, character, from) {
  * - finished: everything was received
  * - failed: the server said so in the stream, in an error event
  * - refused: the server said so before the stream, with a status and problem+json (RFC 9457)
+ *
+ * Both say after how many ms the same can be asked again, where the server does.
+ *
  * - unreachable: the request never got an answer; it may have arrived
  * - gone: the stream was cut and cannot be resumed any more
  *
  * @typedef {{state: "finished"}
- *   | {state: "failed", code: string, message: string}
- *   | {state: "refused", code: string, message: string, status: number}
+ *   | {state: "failed", code: string, message: string, retryAfter?: number}
+ *   | {state: "refused", code: string, message: string, retryAfter?: number, status: number}
  *   | {state: "unreachable"}
  *   | {state: "gone"}} Outcome
  */
 
-/** @typedef {"open" | "reconnecting" | "offline"} ConnectionState */
+/** @typedef {"open" | "reconnecting" | "offline" | "locked"} ConnectionState */
 
 /**
  * After less than so many bytes, the next are left to gather for so many ms: to read each token by itself costs a browser
@@ -163,6 +166,11 @@ function indexOrEnd(text, character, from) {
  */
 const FEW_BYTES = 4096;
 const GATHER_MS = 30;
+
+/** The longest time that an answer which runs is not asked for because the server says so, in ms. */
+const LONGEST_PAUSE = 3_600_000;
+
+const EVENT_STREAM = "text/event-stream";
 
 /** Times in ms. `base` holds until the server sends `retry`; a stream that is silent for `silence` counts as cut. */
 const TIMES = { base: 500, cap: 15_000, silence: 35_000 };
@@ -227,8 +235,9 @@ export async function followAnswer(options) {
         return { state: outcome };
       }
       parser.finish();
-      const asked = retryAfter(response);
-      delay = backoff(failures, { base: Math.max(parser.retry ?? times.base, asked), cap: times.cap });
+      const asked = retryAfter(response) ?? 0;
+      const base = Math.max(parser.retry ?? times.base, asked > LONGEST_PAUSE ? 0 : asked);
+      delay = backoff(failures, { base, cap: times.cap });
       failures += 1;
       options.onConnection?.(navigator.onLine ? "reconnecting" : "offline", delay);
     } finally {
@@ -349,7 +358,7 @@ function resumeRequest(url, id, parser) {
  * @param {boolean} isOnline whether there was a network when it was asked for
  */
 function judgeStart(response, isOnline) {
-  if (!response) return isOnline ? "unreachable" : "again";
+  if (!response || isCutHead(response)) return isOnline ? "unreachable" : "again";
   return response.ok && isEventStream(response) ? "read" : "refused";
 }
 
@@ -366,18 +375,32 @@ function judgeResume(response) {
 
 /** @param {Response} response */
 function isEventStream(response) {
-  const type = response.headers.get("Content-Type") ?? "";
-  return type.split(";")[0]?.trim().toLowerCase() === "text/event-stream";
+  return mediaType(response) === EVENT_STREAM;
 }
 
 /**
- * The server's `Retry-After` in ms, or 0.
+ * Whether a good answer's head was cut: over plain http, browsers hand out what there was of it.
+ *
+ * @param {Response} response
+ */
+function isCutHead(response) {
+  return response.ok && !isEventStream(response) && EVENT_STREAM.startsWith(mediaType(response));
+}
+
+/** @param {Response} response */
+function mediaType(response) {
+  return (response.headers.get("Content-Type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
+}
+
+/**
+ * The server's `Retry-After` in ms, if there is one: seconds, or a date (RFC 9110, section 10.2.3).
  *
  * @param {Response | null} response
  */
 function retryAfter(response) {
-  const seconds = response?.headers.get("Retry-After") ?? "";
-  return /^[0-9]{1,4}$/.test(seconds) ? Number(seconds) * 1000 : 0;
+  const value = response?.headers.get("Retry-After") ?? "";
+  const ms = /^[0-9]+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return ms > 0 && Number.isFinite(ms) ? ms : undefined;
 }
 
 /**
@@ -394,8 +417,9 @@ function readMessage(event) {
     const message = `The server sent an event that cannot be read (after ${event.lastEventId || "the start"}).`;
     return { end: { state: "failed", code: "bad_event", message } };
   }
-  if (json.error) return { end: { state: "failed", code: json.error.code, message: json.error.message } };
-  return { json };
+  if (!json.error) return { json };
+  const { code, message, retry_after: seconds } = json.error;
+  return { end: { state: "failed", code, message, ...(seconds > 0 && { retryAfter: seconds * 1000 }) } };
 }
 
 /**
@@ -418,7 +442,11 @@ async function readProblem(response, signal) {
   const errors = Array.isArray(problem.errors) ? problem.errors : [];
   const detail = problem.detail ?? problem.title ?? unexpected;
   const fields = errors.filter((e) => e.message !== detail).map((e) => `${e.field}: ${e.message}`);
-  return { state: "refused", status, code: problem.code ?? `http_${status}`, message: [detail, ...fields].join("\n") };
+  const wait = retryAfter(response);
+  return {
+    ...{ state: "refused", status, code: problem.code ?? `http_${status}`, message: [detail, ...fields].join("\n") },
+    ...(wait && { retryAfter: wait }),
+  };
 }
 
 /**

@@ -93,6 +93,13 @@ export class Turns {
     else this.#timer = setTimeout(() => this.arrange(), Math.max(left, TURN_MS / 10));
   }
 
+  /** Interrupt all that is being read; what the server has not answered yet, as soon as it has. */
+  interrupt(readers = this.#reading) {
+    const later = readers.filter((reader) => this.#reading.includes(reader) && !reader.wish.canPause());
+    for (const reader of readers) if (!later.includes(reader)) reader.controller.abort();
+    if (later.length > 0) setTimeout(() => this.interrupt(later), 50);
+  }
+
   /**
    * @param {Wish} wish
    * @returns {Promise<Reader>}

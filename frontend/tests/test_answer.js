@@ -55,6 +55,13 @@ test("a text that ended before its time can be continued, a whole one and an emp
   equal(canContinue(empty), false);
 });
 
+test("when a refused question can be sent again is kept", () => {
+  const refused = { state: /** @type {const} */ ("refused"), code: "rate_limited", message: "No.", status: 429 };
+  equal(endOf(answerOf(), refused), { kind: "refused", code: "rate_limited", message: "No." });
+  const { until = 0 } = /** @type {{until?: number}} */ (endOf(answerOf(), { ...refused, retryAfter: 5000 }));
+  equal(Math.abs(until - Date.now() - 5000) < 1000, true);
+});
+
 test("an answer that goes on keeps its text, and where the server may have the rest, its place", () => {
   const kept = { ...answerOf({ token: "Half" }), generation: "g1", lastEventId: "1" };
   kept.end = endOf(kept, { state: "refused", code: "unauthorized", message: "Who are you?", status: 401 });

@@ -1,3 +1,4 @@
+import { whenLocked } from "../js/api.js";
 import { Models } from "../js/models.js";
 import { equal, ok, test } from "./harness.js";
 import { scripted } from "./scripted_server.js";
@@ -86,6 +87,23 @@ test("it is asked until all is known, and what is told is told on", async () => 
   await following;
   clearInterval(waking);
   equal([told, await asked()], [[null, ["temperature"]], 3]);
+});
+
+test("where it is behind a key, it is asked for again when that was given, and meanwhile waits for nobody", async () => {
+  const { models, asked } = await served({ status: 401 }, { status: 401 }, listing(SMALL));
+  /** @type {(() => void)[]} */
+  const opening = [];
+  whenLocked(({ askedAt }) => {
+    ok(Math.abs(Date.now() - askedAt) < 10_000);
+    return new Promise((resolve) => opening.push(resolve));
+  });
+  const following = models.follow(() => {});
+  while (opening.length === 0) await new Promise((resolve) => setTimeout(resolve));
+  await models.load();
+  equal([models.named(null).id, await asked()], ["", 2]);
+  opening[0]?.();
+  await following;
+  equal([models.named(null).id, await asked(), opening.length], ["small", 3, 1]);
 });
 
 test("what has changed is asked for anew", async () => {

@@ -203,6 +203,13 @@ for (const [status, type] of /** @type {const} */ ([
   });
 }
 
+for (const type of ["", "text/ev"]) {
+  test(`a good answer whose head was cut ("${type}"): unreachable, for what was asked may run`, async () => {
+    const server = await scripted({ headers: { "Content-Type": type } });
+    equal(await follow(server.url).outcome, { state: "unreachable" });
+  });
+}
+
 test("the content type may be written in any case and with any charset; the text is UTF-8", async () => {
   const headers = { ...ID, "Content-Type": "Text/Event-Stream; charset=windows-1252" };
   const server = await scripted({ headers, body: [event(1, "é"), DONE] });
@@ -257,6 +264,35 @@ test("Retry-After is kept", async () => {
   const { outcome, seen } = follow(server.url, { id: "a1" });
   await outcome;
   ok(Number(seen.delays[0]) >= 500 && Number(seen.delays[0]) <= 1000, `waited ${seen.delays} ms`);
+});
+
+test("what was refused for now can be asked again when the server says, in whatever form", async () => {
+  const inAMinute = new Date(Date.now() + 60_000).toUTCString();
+  /** @type {[string, number][]} */
+  const cases = [["7", 7000], ["90000", 90_000_000], [inAMinute, 60_000]];
+  for (const [value, ms] of cases) {
+    const server = await scripted({ status: 429, headers: { ...PROBLEM, "Retry-After": value }, body: ['{"code": "rate_limited", "detail": "No."}'] });
+    const { retryAfter, ...outcome } = /** @type {any} */ (await follow(server.url).outcome);
+    equal(outcome, { state: "refused", status: 429, code: "rate_limited", message: "No." });
+    ok(Math.abs(retryAfter - ms) <= 2000, `${value}: ${retryAfter}`);
+  }
+  for (const value of ["soon", "-1", "0", new Date(0).toUTCString()]) {
+    const server = await scripted({ status: 429, headers: { ...PROBLEM, "Retry-After": value }, body: ['{"code": "x", "detail": "No."}'] });
+    equal(await follow(server.url).outcome, { state: "refused", status: 429, code: "x", message: "No." });
+  }
+});
+
+test("an error event says it as well", async () => {
+  const error = { code: "upstream_busy", message: "Busy.", retry_after: 30 };
+  const server = await scripted({ headers: ID, body: [`id: 1\ndata: ${JSON.stringify({ error })}\n\n`] });
+  equal(await follow(server.url).outcome, { state: "failed", code: "upstream_busy", message: "Busy.", retryAfter: 30_000 });
+});
+
+test("a running answer is not left for as long as a server may say", async () => {
+  const server = await scripted({ status: 503, headers: { ...PROBLEM, "Retry-After": "90000" } }, { status: 204 });
+  const { outcome, seen } = follow(server.url, { id: "a1" });
+  await outcome;
+  ok(Number(seen.delays[0]) <= 500, `waited ${seen.delays} ms`);
 });
 
 test("pauses double up to the cap, and lose up to a half", () => {

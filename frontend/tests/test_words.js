@@ -1,5 +1,7 @@
 import * as ar from "../js/words/ar.js";
 import * as en from "../js/words/en.js";
+import * as accessAr from "../js/words/access/ar.js";
+import * as accessEn from "../js/words/access/en.js";
 import { anAnswer } from "./answers.js";
 import { equal, ok, test } from "./harness.js";
 
@@ -13,6 +15,7 @@ function shape(/** @type {unknown} */ value) {
 
 test("each language has words for the same things", () => {
   equal(shape({ ...ar }), shape({ ...en }));
+  equal(shape({ ...accessAr }), shape({ ...accessEn }));
 });
 
 test("no word is left empty", () => {
@@ -69,6 +72,14 @@ test("what goes with all conversations is counted in each language", () => {
       `${format(100)} محادثة بكل رسائلها`,
     ],
   );
+});
+
+test("a short wait is told in seconds, a longer one in minutes, and a long one by the clock", () => {
+  const now = new Date(2026, 4, 6, 13, 0).getTime();
+  const told = (/** @type {number} */ seconds) => en.when(now + 1000 * seconds, now).replace(/\s/g, " ");
+  equal([0.2, 23, 99, 100, 119, 3599].map(told), ["in 1 s", "in 23 s", "in 99 s", "in 2 min", "in 2 min", "in 60 min"]);
+  equal([5400, 86_400].map(told), ["at 2:30 PM", "on Thursday, May 7 at 1:00 PM"]);
+  ok(ar.when(now + 23_000, now).includes(new Intl.NumberFormat("ar").format(23)));
 });
 
 test("what did not fit is counted", () => {

@@ -9,6 +9,7 @@ import { canContinue, endedWell, isTooLong } from "../answer.js";
 import { models } from "../models.js";
 import { toHtml } from "../rich_text.js";
 import { words } from "../words/index.js";
+import { AgainView } from "./again.js";
 import { Branches } from "./branches.js";
 import { CopyButtons } from "./copy_buttons.js";
 import { element, update } from "./element.js";
@@ -153,6 +154,11 @@ export class AnswerView {
     const note = element("div", { className: error ? "note error" : "note" }, element("p", {}, text));
     if (error && this.#chat.followed === this.message) note.role = "alert";
     if (code !== "") note.append(element("small", {}, code));
+    const again = new AgainView(this.message, this.#chat, this.#after.left);
+    if (again.isWanted) {
+      note.append(again.root);
+      remedies.append(again.cancel);
+    }
     remedies.className = "note-actions";
     note.append(remedies);
     return note;

@@ -87,7 +87,7 @@ export class ComposerView {
   }
 
   draw() {
-    const { state, running } = this.#chat;
+    const { state, running, holdsBack } = this.#chat;
     if (this.#draft !== state.draft) {
       this.#draft = state.draft;
       this.#input.value = state.draft;
@@ -100,7 +100,7 @@ export class ComposerView {
     this.#outbox?.draw();
     this.#drawStop(running !== null);
     this.#drawEditing(state.editing !== null);
-    update(this.#hint, { textContent: words.hint(running !== null, onTouch()) });
+    update(this.#hint, { textContent: words.hint(!holdsBack, onTouch()) });
   }
 
   focus() {
@@ -187,7 +187,7 @@ export class ComposerView {
 
   #send() {
     if (this.#input.value.trim() === "") return;
-    const waits = this.#chat.running !== null;
+    const waits = !this.#chat.holdsBack;
     const [length, most] = [countChars(this.#input.value), this.#mostChars];
     if (length > most) return this.refuse([words.tooLong(length - most, most)]);
     this.refuse([]);

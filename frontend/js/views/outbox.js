@@ -38,12 +38,12 @@ export class OutboxView {
   }
 
   draw() {
-    const { state, running } = this.#chat;
+    const { state, holdsBack } = this.#chat;
     const { outbox } = state;
     update(this.root, { hidden: outbox.length === 0 });
-    update(this.#title, { textContent: outbox.length === 0 ? "" : words.outbox(outbox.length, this.#chat.holdsBack) });
+    update(this.#title, { textContent: outbox.length === 0 ? "" : words.outbox(outbox.length, holdsBack) });
     const focused = document.activeElement;
-    update(this.#release, { hidden: running !== null });
+    update(this.#release, { hidden: !holdsBack });
     this.#drawItems(outbox);
     if (focused && (!focused.isConnected || this.root.contains(focused.closest("[hidden]")))) this.#after.left();
   }

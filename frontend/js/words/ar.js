@@ -308,21 +308,32 @@ export function fileRefused(name, reason, limits) {
 const PROBLEMS = {
   bad_event: "أرسل الخادم ما لا يمكن قراءته.",
   body_too_large: "المحادثة أكبر مما يقبله الخادم.",
+  counts_unavailable: "لا يستطيع الخادم التحقّق من حدوده الآن. حاول مجدّدًا بعد قليل.",
+  cross_site: "لا يقبل الخادم هذا الطلب من صفحة موقع آخر.",
   draining: "يُعاد تشغيل الخادم. حاول مجدّدًا بعد قليل.",
   engine_lost: "توقّفت العملية التي كانت تكتب هذه الإجابة.",
   error: "حدث خطأ ما.",
   generation_failed: "تعذّر إكمال الإجابة.",
+  head_too_large: "ترويسات الطلب أكثر أو أكبر مما يقبله الخادم.",
   invalid_position: "لا يعرف الخادم الموضع الذي تُستأنف منه هذه الإجابة.",
   invalid_request: "لا يقبل الخادم هذا الطلب.",
+  key_revoked: "لم يعد المفتاح الذي طُلبت به هذه الإجابة صالحًا.",
   malformed_body: "وصل الطلب إلى الخادم بصيغة غير صالحة.",
+  malformed_request: "وصل إلى الخادم طلب غير صالح.",
   method_not_allowed: "لا يقبل هذا العنوان هذا النوع من الطلبات.",
   model_error: "أخفق النموذج أثناء الإجابة.",
   model_unavailable: "النموذج غير متاح.",
   not_found: "لا يوجد شيء في هذا العنوان.",
   prompt_too_long: "رسالتك أطول مما يقبله هذا الخادم. اختصرها، أو اختصر تعليمات النظام.",
   queue_full: "عدد المنتظرين كبير. حاول مجدّدًا بعد قليل.",
+  rate_limited: "أسئلة كثيرة في وقت قصير.",
   shutdown: "توقّف الخادم قبل أن تكتمل الإجابة.",
+  target_too_long: "عنوان الطلب أطول مما يقبله الخادم.",
+  tokens_used_up: "استُهلك كل ما يُتاح في اليوم من رموز.",
+  too_many_generations: "إجابات كثيرة في وقت واحد. انتظر إلى أن تنتهي إحداها.",
+  too_many_tries: "مفاتيح خاطئة كثيرة.",
   timeout: "طال صمت النموذج.",
+  unauthorized: "يطلب هذا الخادم مفتاحًا.",
   unknown_generation: "لا توجد هذه الإجابة: معرّفها غير معروف، أو انتهت مدّتها.",
   unknown_model: "لا يوجد هذا النموذج هنا.",
   upstream_busy: "لا يقبل خادم النموذج مزيدًا من الطلبات الآن. حاول مجدّدًا بعد قليل.",
@@ -334,6 +345,8 @@ const PROBLEMS = {
   upstream_unauthorized: "لا يقبل خادم النموذج مفتاح هذا الخادم.",
   upstream_unreachable: "يتعذّر الوصول إلى خادم النموذج.",
   unsupported_media: "وصل الطلب إلى الخادم بنوع محتوى لا يقبله.",
+  unsupported_transfer: "وصل الطلب إلى الخادم بترميز نقل لا يقبله.",
+  unsupported_version: "وصل الطلب إلى الخادم بإصدار بروتوكول لا يقبله.",
 };
 
 /**
@@ -363,6 +376,7 @@ export function problem(code, message, kind = "refused") {
 export function waiting(answer, connection) {
   if (connection === "offline") return "لا اتصال لديك بالشبكة. يُستأنف هذا فور عودة الاتصال.";
   if (connection === "reconnecting") return "انقطع الاتصال. تجري إعادة الاتصال…";
+  if (connection === "locked") return "في انتظار مفتاح هذا الخادم…";
   switch (answer.phase) {
     case "sending":
       return answer.generation === "" ? "يجري الإرسال…" : "في انتظار أول كلمة…";
@@ -385,6 +399,24 @@ export function thinkingSummary({ thinkingSince, thinkingMs }, now) {
   const elapsed = now - (thinkingSince ?? now);
   return elapsed < 1000 ? "يفكّر…" : `يفكّر… ${duration(elapsed)}`;
 }
+
+const moments = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+const days = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
+
+/** @param {number} until ms since the epoch @param {number} now */
+export function when(until, now) {
+  const seconds = Math.ceil((until - now) / 1000);
+  if (seconds < 100) return `بعد ${time(seconds, "second")}`;
+  if (seconds < 3600) return `بعد ${time(Math.ceil(seconds / 60), "minute")}`;
+  const isToday = new Date(until).toDateString() === new Date(now).toDateString();
+  return `${isToday ? "" : `يوم ${days.format(until)} `}عند الساعة ${moments.format(until)}`;
+}
+
+export const again = {
+  byItself: (/** @type {string} */ when) => `ستُرسَل مجدّدًا ${when}.`,
+  possible: (/** @type {string} */ when) => `يمكنك إرسالها مجدّدًا ${when}.`,
+  now: "يمكنك إرسالها مجدّدًا الآن.",
+};
 
 /** @param {number} value @param {"second" | "minute"} unit @param {number} [digits] */
 function time(value, unit, digits = 0) {

@@ -359,6 +359,7 @@ const SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
 export function waiting(answer, connection) {
   if (connection === "offline") return "You are offline. This goes on as soon as the connection is back.";
   if (connection === "reconnecting") return "Connection lost. Reconnecting…";
+  if (connection === "locked") return "Waiting for the key of this server…";
   switch (answer.phase) {
     case "sending":
       return answer.generation === "" ? "Sending…" : "Waiting for the first word…";
@@ -388,6 +389,30 @@ function duration(ms) {
   const seconds = Math.floor(ms / 1000);
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
+
+const moments = new Intl.DateTimeFormat("en", { timeStyle: "short" });
+const days = new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", month: "long" });
+
+/**
+ * When something can be done again: "in 23 s", "at 2:30 PM".
+ *
+ * @param {number} until ms since the epoch
+ * @param {number} now
+ */
+export function when(until, now) {
+  const seconds = Math.ceil((until - now) / 1000);
+  if (seconds < 100) return `in ${seconds} s`;
+  if (seconds < 3600) return `in ${Math.ceil(seconds / 60)} min`;
+  const isToday = new Date(until).toDateString() === new Date(now).toDateString();
+  return `${isToday ? "" : `on ${days.format(until)} `}at ${moments.format(until)}`;
+}
+
+/** What can be done about a question that was refused for now. */
+export const again = {
+  byItself: (/** @type {string} */ when) => `It is sent again ${when}.`,
+  possible: (/** @type {string} */ when) => `You can send it again ${when}.`,
+  now: "You can send it again now.",
+};
 
 /**
  * What is to be known about an ended answer's speed and length: names and values.
