@@ -2,6 +2,7 @@ FROM python:3.13-slim
 
 ENV PIP_NO_CACHE_DIR=1
 RUN useradd --create-home burble
+RUN install --directory --owner burble --mode 0700 /var/lib/burble
 WORKDIR /app
 
 COPY requirements.lock ./
