@@ -10,12 +10,13 @@ import asyncio
 import functools
 import json
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import psutil
 
@@ -27,6 +28,16 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 opened: ContextVar[list[Connection]] = ContextVar("opened")  # by the test that runs
+
+
+class Server(Protocol):
+    """What can be connected to, on the loopback address: a stack, or a proxy in front of one, which speaks TLS."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def tls(self) -> ssl.SSLContext | None: ...
 
 
 def asynchronous(
@@ -41,7 +52,7 @@ def asynchronous(
             await test(*args, **kwargs)
         finally:
             for connection in connections:
-                connection.close()
+                await connection.leave()
 
     @functools.wraps(test)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
@@ -98,19 +109,24 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
+        self._secured: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._port = 0
         self.buffer = bytearray()  # what was received and belongs to no response yet
 
     @classmethod
-    async def open(cls, stack: Stack, *, receive_buffer: int | None = None) -> Connection:
+    async def open(cls, server: Server, *, receive_buffer: int | None = None) -> Connection:
         sock = socket.socket()
         sock.setblocking(False)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection = cls(sock)
         opened.get().append(connection)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", stack.port))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
         connection._port = sock.getsockname()[1]
+        if server.tls:
+            connection._secured = await asyncio.open_connection(
+                sock=sock, ssl=server.tls, server_hostname="localhost"
+            )
         return connection
 
     async def send(
@@ -133,7 +149,16 @@ class Connection:
             "",
             "",
         ]
-        await self._loop.sock_sendall(self._socket, "\r\n".join(lines).encode() + content)
+        await self.send_raw("\r\n".join(lines).encode() + content)
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are, a request or not, in a packet of their own where that can be had."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._secured:
+            self._secured[1].write(data)
+            await self._secured[1].drain()
+        else:
+            await self._loop.sock_sendall(self._socket, data)
 
     async def answer(self) -> Answer:
         """Read the head of the next answer."""
@@ -157,7 +182,11 @@ class Connection:
     async def receive(self, size: int = 65536) -> bool:
         """Take what is there, at most `size` bytes; False when the other side has closed."""
         async with asyncio.timeout(TIMEOUT_S):
-            data = await self._loop.sock_recv(self._socket, size)
+            data = await (
+                self._secured[0].read(size)
+                if self._secured
+                else self._loop.sock_recv(self._socket, size)
+            )
         self.buffer += data
         return bool(data)
 
@@ -169,12 +198,26 @@ class Connection:
 
     def close(self) -> None:
         """Hang up politely (FIN)."""
-        self._socket.close()
+        if self._secured:
+            self._secured[1].close()  # says so
+            self._secured[1].transport.abort()  # without waiting for an answer, as other clients do
+        else:
+            self._socket.close()
+
+    async def leave(self) -> None:
+        """Hang up, and be done with it."""
+        self.close()
+        if self._secured:
+            with suppress(OSError):
+                await self._secured[1].wait_closed()
 
     def abort(self) -> None:
         """Hang up as a process does that is killed, with unread data (RST)."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+        if self._secured:
+            self._secured[1].transport.abort()
+        else:
+            self._socket.close()
 
 
 class Answer:
@@ -296,21 +339,21 @@ class Answer:
 
 
 async def chat(
-    stack: Stack, prompt: str, *, receive_buffer: int | None = None, **fields: Any
+    server: Server, prompt: str, *, receive_buffer: int | None = None, **fields: Any
 ) -> Answer:
     """Ask on a connection of its own, and read the head of the answer."""
-    connection = await Connection.open(stack, receive_buffer=receive_buffer)
+    connection = await Connection.open(server, receive_buffer=receive_buffer)
     return await connection.ask("POST", "/chat", {"prompt": prompt, **fields})
 
 
-async def resume(stack: Stack, generation_id: str, after: int | None = None) -> Answer:
+async def resume(server: Server, generation_id: str, after: int | None = None) -> Answer:
     """Read a generation on a connection of its own, after an event."""
-    connection = await Connection.open(stack)
+    connection = await Connection.open(server)
     headers = {} if after is None else {"Last-Event-ID": str(after)}
     return await connection.ask("GET", f"/chat/{generation_id}", headers=headers)
 
 
-async def stop(stack: Stack, generation_id: str) -> int:
+async def stop(server: Server, generation_id: str) -> int:
     """Stop a generation; return the status."""
-    connection = await Connection.open(stack)
+    connection = await Connection.open(server)
     return (await connection.ask("DELETE", f"/chat/{generation_id}")).status

@@ -14,7 +14,8 @@ class Gateway:
     """Passes requests on to a stack, below a `prefix`, and notes what was asked for, as `METHOD path`.
 
     `fails` decides by the path which of them get an answer of the gateway's own: a status and a body. The path
-    that `hangs` gets none. While it is `down` nobody can connect.
+    that `hangs` gets none. While it is `down` nobody can connect, and who has connected before cannot ask any more;
+    what was asked by then is still answered.
     """
 
     def __init__(self, url: str, prefix: str = "") -> None:
@@ -46,6 +47,9 @@ class Gateway:
                 self.close_connection = True  # else a client could go on while it is down
 
             def answer(self) -> None:
+                # A browser keeps the connections of requests that it has given up before it sent them.
+                if listening.fileno() < 0:
+                    return
                 with contextlib.suppress(ConnectionError):  # the client has left
                     gateway._answer(self)
 
@@ -55,6 +59,7 @@ class Gateway:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        listening = server.socket
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,8 +21,13 @@ import psutil
 ROOT = Path(__file__).parent.parent
 MODEL = "e2e.scripted_model:ScriptedModel"
 
-# One for all, for it reads the certificates, which takes longer than most requests. Each has a connection of its own.
-http_client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30)
+# One for all, for it reads the certificates, which takes longer than most requests. Each has a connection of its own,
+# and none is sent the cookies of another.
+http_client = httpx.Client(
+    limits=httpx.Limits(max_keepalive_connections=0),
+    timeout=30,
+    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+)
 
 Result = TypeVar("Result")
 
@@ -43,12 +49,19 @@ def free_port() -> int:
         return port
 
 
+def _close_output() -> None:
+    os.close(1)
+    os.close(2)
+
+
 class Stack:
     """Starts, watches and ends one stack.
 
     `settings` are those of the settings table, in lower case; one of None is left out. `root` is the folder of the
     project, or of a copy of it. `script` is the folder of the scripted model (`e2e/scripted_model.py`).
     """
+
+    tls: None = None  # what speaks it stands in front of a stack (`e2e/proxy.py`)
 
     def __init__(self, *, model: str = MODEL, root: Path = ROOT, **settings: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="burble-test-"))
@@ -57,11 +70,15 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = self.folder / "log"
+        self.python_path = [root, ROOT]
+        self.closed_output = False  # it begins without standard output and standard error
+        self.on_ready: Callable[[], object] = lambda: None
         self._root = root
         self._settings = {
             "bind": f"127.0.0.1:{self.port}",
             "model": model,
             "runtime_dir": self.folder / "run",
+            "state_dir": self.folder / "state",
         }
         self._settings.update(settings)
         self._settings = {
@@ -77,7 +94,8 @@ class Stack:
         environment |= {
             f"BURBLE_{name.upper()}": str(value) for name, value in self._settings.items()
         }
-        environment |= {"SCRIPT_FOLDER": str(self.script), "PYTHONPATH": f"{self._root}:{ROOT}"}
+        python_path = ":".join(map(str, self.python_path))
+        environment |= {"SCRIPT_FOLDER": str(self.script), "PYTHONPATH": python_path}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", str(self._root / "gunicorn_conf.py")],
@@ -87,10 +105,16 @@ class Stack:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_close_output if self.closed_output else None,
             )
         path = "/health/ready" if ready else "/health"
-        wait_for(lambda: self.answers(path) or self.returncode is not None, f"{path} of the stack")
-        assert self.returncode is None, f"gunicorn did not start:\n{self.log()}"
+        wait_for(
+            lambda: self.answers(path) or self.returncode is not None, f"{path} of the stack", 60
+        )
+        assert self.returncode is None, "gunicorn did not start" + (
+            f":\n{self.log()}" if self.log_path.is_file() else ""
+        )
+        self.on_ready()
         return self
 
     def stop(self) -> None:

@@ -179,6 +179,7 @@ def test_what_runs_goes_on_while_another_conversation_is_shown(
     expect(chat.answers.first.locator(".answer-text")).to_have_text("one two")
 
 
+@pytest.mark.long
 def test_more_answers_than_a_browser_has_connections_all_go_on(
     chat: ChatPage, stack: Stack
 ) -> None:
@@ -509,6 +510,7 @@ def test_a_draft_for_a_new_conversation_is_its_tabs_own_and_outlives_it(
     expect(fourth.composer).to_have_value("")
 
 
+@pytest.mark.long
 def test_a_conversation_that_another_tab_deletes_is_said_to_be_gone(
     two_tabs: Callable[[str], tuple[ChatPage, ChatPage]],
 ) -> None:
@@ -538,6 +540,7 @@ def plain_http(browser: Browser, stack: Stack) -> Iterator[tuple[ChatPage, ChatP
     context.close()
 
 
+@pytest.mark.long
 def test_two_tabs_by_plain_http(plain_http: tuple[ChatPage, ChatPage], stack: Stack) -> None:
     """Without locks each tab reads for itself, and no question is asked twice."""
     first, second = plain_http

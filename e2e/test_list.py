@@ -493,8 +493,15 @@ def test_forced_colours_show_which_conversation_is_shown(open_as: OpenAs) -> Non
     assert listed.item("Two").get_by_role("link").evaluate(style) == "none"
 
 
-@pytest.mark.parametrize("locale", ["en", "ar"])
-@pytest.mark.parametrize("seen", ["light 1280", "dark 390"])
+@pytest.mark.parametrize(
+    ("seen", "locale"),
+    [
+        ("light 1280", "en"),
+        ("dark 390", "ar"),
+        pytest.param("light 1280", "ar", marks=pytest.mark.long),
+        pytest.param("dark 390", "en", marks=pytest.mark.long),
+    ],
+)
 def test_the_checker_of_accessibility_finds_nothing(
     seen: str, locale: str, browser: Browser, stack: Stack
 ) -> None:

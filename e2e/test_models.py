@@ -54,6 +54,7 @@ def figures(chat: ChatPage, answer: Locator) -> dict[str, str]:
 # Several are served
 
 
+@pytest.mark.long
 def test_each_model_answers_what_is_asked_of_it(
     start_stack: StartStack, open_chat: OpenChat
 ) -> None:
@@ -168,6 +169,7 @@ def test_what_is_known_only_later_is_seen_then(chat: ChatPage, picker: Picker) -
 # One that is gone
 
 
+@pytest.mark.long
 def test_a_model_that_is_gone_is_told_and_another_one_answers(
     chat: ChatPage, picker: Picker
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -71,6 +73,16 @@ def visit(open_chat: OpenChat, url: str) -> ChatPage:
     chat.wait_finished()
     wait_copied(chat)
     return chat
+
+
+def test_a_gateway_that_is_down_answers_nobody_who_has_connected_before(gateway: Gateway) -> None:
+    """Else a page is loaded, now and then, whose modules are not, and the tests below fail."""
+    with closing(socket.create_connection(("127.0.0.1", urlsplit(gateway.url).port), 30)) as early:
+        http_client.get(gateway.url + "/health")  # connections are accepted in turn
+        gateway.down()
+        early.sendall(b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        assert early.recv(100) == b""
+    assert gateway.asked == ["GET /health"]
 
 
 def test_a_first_visit_leaves_nothing(open_chat: OpenChat, stack: Stack) -> None:

@@ -23,6 +23,7 @@ StartStack = Callable[..., Stack]
 PAGE = (ROOT / "docs" / "your-model.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_class_that_the_page_begins_with_answers(
     start_stack: StartStack, open_chat: Callable[..., ChatPage]
 ) -> None:

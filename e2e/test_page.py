@@ -95,6 +95,7 @@ def test_what_looks_like_html_is_text(chat: ChatPage) -> None:
 # Waiting
 
 
+@pytest.mark.long
 def test_the_place_in_the_line_is_shown(open_chat: OpenChat, start_stack: StartStack) -> None:
     stack = start_stack(max_running=1)
     first, second, third = (open_chat(stack.url) for _ in range(3))
@@ -197,6 +198,7 @@ def test_stop_after_a_reload(chat: ChatPage, stack: Stack) -> None:
     chat.wait_answer("Kept.")
 
 
+@pytest.mark.long
 def test_stop_while_queued(open_chat: OpenChat, start_stack: StartStack) -> None:
     stack = start_stack(max_running=1)
     first, second = open_chat(stack.url), open_chat(stack.url)
@@ -212,6 +214,7 @@ def test_stop_while_queued(open_chat: OpenChat, start_stack: StartStack) -> None
     assert "start b" not in stack.journal()
 
 
+@pytest.mark.long
 def test_stop_while_the_model_loads(open_chat: OpenChat, start_stack: StartStack) -> None:
     stack = start_stack(ready=False, before=hold_load)
     chat = open_chat(stack.url)
@@ -338,6 +341,7 @@ def test_a_message_that_the_reload_itself_broke_off_is_sent_again(chat: ChatPage
     expect(chat.questions).to_have_count(1)
 
 
+@pytest.mark.long
 def test_the_end_at_a_limit_is_told(open_chat: OpenChat, start_stack: StartStack) -> None:
     chat = open_chat(start_stack(max_generation_seconds=0.5).url)
     chat.send(script("a", ["say", "Up to here"], ["wait", "never"]))

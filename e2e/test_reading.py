@@ -555,11 +555,11 @@ def test_an_answer_goes_on_where_the_server_still_has_it(
     chat = open_chat(relay.url)
     chat.send(script("log", ["say", "Half "], ["wait", "log"], ["say", "and half."]))
     chat.wait_answer("Half")
-    refuse = json.dumps({"title": "Who are you?", "status": 401, "code": "unauthorized"})
+    refuse = json.dumps({"title": "Who are you?", "status": 403, "code": "proxy"})
     chat.page.route(
         "**/chat/*",
         lambda route: route.fulfill(
-            status=401, content_type="application/problem+json", body=refuse
+            status=403, content_type="application/problem+json", body=refuse
         ),
     )
     relay.cut()
@@ -575,6 +575,7 @@ def test_an_answer_goes_on_where_the_server_still_has_it(
     assert stack.journal().count("start log") == 1
 
 
+@pytest.mark.long
 def test_going_on_survives_a_reload_and_a_server_that_is_away(
     open_chat: OpenChat, relay: Relay
 ) -> None:
@@ -619,6 +620,7 @@ def test_an_answer_that_was_stopped_twice_goes_on_once(chat: ChatPage, stack: St
     assert chat.answer_text().count("Your last answer was cut off.") == 1
 
 
+@pytest.mark.long
 def test_an_answer_at_its_limit_goes_on(open_chat: OpenChat, start_stack: StartStack) -> None:
     chat = open_chat(start_stack(max_generation_seconds=0.5).url)
     chat.send(script("limit", ["say", "Up to here"], ["wait", "never"]))
@@ -678,6 +680,7 @@ def test_answers_are_copied_as_rich_text_and_as_markdown(chat: ChatPage) -> None
     check_copying(chat, question)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("browser")  # by which the tests in a browser are known
 def test_copying_works_on_plain_http_in_a_local_network(
     browser_type: BrowserType, browser_type_launch_args: dict[str, Any], stack: Stack

@@ -301,6 +301,7 @@ def test_a_key_of_a_composition_does_nothing(chat: ChatPage) -> None:
     expect(chat.questions).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_jump_lets_go_of_an_answer_that_is_being_written(chat: ChatPage, stack: Stack) -> None:
     chat.send("First of all")
     chat.wait_answer("First of all")

@@ -262,6 +262,7 @@ def test_a_deleted_preset_can_be_brought_back(chat: ChatPage, settings: Settings
     expect(settings.open().preset.locator(":checked")).to_have_text("Half")
 
 
+@pytest.mark.long
 def test_two_tabs_have_the_same_presets_and_settings(
     chat: ChatPage, settings: Settings, open_chat: OpenChat
 ) -> None:

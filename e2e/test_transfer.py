@@ -266,6 +266,7 @@ def test_what_does_not_arrive_is_asked_for_again(chat: ChatPage) -> None:
     assert next(failures, None) is None
 
 
+@pytest.mark.long
 def test_where_nothing_is_kept_all_of_it_can_be_taken_away(browser: Browser, stack: Stack) -> None:
     context = browser.new_context()
     context.add_init_script(

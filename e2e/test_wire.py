@@ -630,6 +630,12 @@ def test_an_unknown_path_or_method_has_the_same_shape(
     assert (status == 405) == ("allow" in response.headers)
 
 
+def test_who_leaves_out_v1_is_told_where_the_api_is(stack: Stack) -> None:
+    response = http_client.post(stack.url + "/chat/completions", json={"messages": []})
+    check_problem(response, 405, "method_not_allowed")
+    assert "/v1/chat/completions" in response.json()["detail"]
+
+
 # What it says of itself, and how it protects its readers
 
 
@@ -656,7 +662,12 @@ def test_the_page_of_the_api_loads_from_here_alone(stack: Stack, page: Page) -> 
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(stack.url + "/docs")
-    page.locator(".opblock-summary-path", has_text="/chat").first.wait_for()
+    operation = page.locator("#operations-chat-chat_sync_chat_sync_post")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("textarea").fill('{"prompt": "hello"}')
+    operation.get_by_role("button", name="Execute").click()
+    operation.locator(".live-responses-table").get_by_text('"response"').wait_for()
     page.wait_for_load_state("networkidle")
     assert complaints == []
     assert all(url.startswith((stack.url + "/", "data:")) for url in urls), urls
@@ -667,43 +678,56 @@ def test_the_page_of_the_api_loads_from_here_alone(stack: Stack, page: Page) -> 
     [
         ("GET", "/"),
         ("GET", "/docs"),
+        ("GET", "/js/main.js"),
+        ("GET", "/styles/theme.css"),
+        ("GET", "/favicon.svg"),
+        ("GET", "/files.json"),
         ("GET", "/health"),
+        ("GET", "/models"),
         ("GET", "/openapi.json"),
         ("POST", "/chat"),
         ("GET", "/chat/" + "0" * 40),
+        ("DELETE", "/chat/" + "0" * 40),
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/models"),
         ("GET", "/nothing"),
     ],
 )
-def test_every_answer_that_may_be_a_document_carries_the_security_headers(
-    stack: Stack, method: str, path: str
-) -> None:
+def test_every_answer_carries_the_security_headers(stack: Stack, method: str, path: str) -> None:
     headers = http_client.request(method, stack.url + path).headers
-    policy = headers["content-security-policy"]
-    for rule in (
-        "default-src 'none'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    ):
-        assert rule in policy
-    assert "http:" not in policy
-    assert "https:" not in policy
-    if path != "/docs":
-        assert "require-trusted-types-for 'script'; trusted-types service-worker" in policy
-        assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
-    assert headers["x-dns-prefetch-control"] == "off"
-    assert headers["cross-origin-opener-policy"] == "same-origin"
-    assert headers["cache-control"]
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "strict-transport-security" not in headers  # it came by plain http
     assert "server" not in headers
     assert "access-control-allow-origin" not in headers
+    if path.startswith(("/js", "/styles", "/favicon", "/files")) or path == "/":
+        assert headers["cache-control"] == "no-cache"
+    else:
+        assert headers["cache-control"] == "no-store"
+    if path.startswith(("/js", "/styles")):
+        return
+    policy = headers["content-security-policy"]
+    if path in ("/", "/docs"):
+        for rule in ("default-src 'none'", "connect-src 'self'", "base-uri 'none'"):
+            assert rule in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "http:" not in policy
+        assert "https:" not in policy
+        assert "unsafe" not in policy
+        assert headers["x-dns-prefetch-control"] == "off"
+    else:
+        assert policy == "default-src 'none'; frame-ancestors 'none'"
+    if path == "/":
+        assert "require-trusted-types-for 'script'; trusted-types service-worker" in policy
+    if path != "/favicon.svg":
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
 
 
 def test_a_stream_carries_the_security_headers_too(stack: Stack) -> None:
     headers = chat(stack, "a").headers
     assert headers["x-content-type-options"] == "nosniff"
-    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "*", "gzip, identity;q=0"])

@@ -61,6 +61,7 @@ def test_english_is_spoken_to_all_others(browser: Browser, stack: Stack) -> None
         context.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("happens", ["an error", "nothing"])
 def test_a_language_that_does_not_arrive_is_english(
     happens: str, browser: Browser, stack: Stack

@@ -220,6 +220,7 @@ def test_a_message_that_is_refused_is_kept_until_it_is_taken(
     chat.wait_answer("is there room ")
 
 
+@pytest.mark.long
 def test_a_message_that_never_arrived_is_no_part_of_later_prompts(
     open_chat: OpenChat, start_stack: StartStack
 ) -> None:
