@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from backend.errors import NotFound
@@ -41,4 +43,5 @@ async def begin(request: Request, response: Response, caller: TheCaller) -> None
 @router.delete("/session", status_code=204, response_class=Response, responses=RESPONSES)
 async def leave(request: Request, response: Response) -> None:
     """Leave the session: its cookie is worth nothing any more, wherever it is kept."""
-    _sessions(request).end(request.headers, response, secure=request.url.scheme == "https")
+    end = partial(_sessions(request).end, secure=request.url.scheme == "https")
+    await to_thread.run_sync(end, request.headers, response)  # it writes to a file
