@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from backend.settings import PREFIX, Settings
+from backend.tests.clock import Clock
 from backend.tests.scripted_engine import StartEngine, engine_starter
 
 
@@ -52,3 +53,9 @@ def start_engine(
 ) -> StartEngine:
     """Start an engine with a scripted model: `async with start_engine(**settings) as engine`."""
     return engine_starter(make_settings, monkeypatch)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock that a test hands to what it counts with, and moves."""
+    return Clock()

@@ -24,11 +24,11 @@ from backend.link import NOBODY
 from backend.rate_limit import RateLimits
 from backend.settings import Settings
 from backend.shared_counts import FILE, SharedCounts, open_storage
+from backend.tests.clock import Clock
 from backend.tests.scripted_engine import Script, ScriptedEngine, StartEngine, request, until
 
 pytestmark = pytest.mark.anyio
 
-START = 1_800_000_000.0
 ITEM = re.compile(r'"([a-z]+)"((?:;[a-z]+=(?:[0-9]+|"[a-z-]+"))*)')
 
 
@@ -44,21 +44,6 @@ def parsed(field: str) -> dict[str, dict[str, int | str]]:
             for name, value in parameters
         }
     return found
-
-
-class Clock:
-    """A wall clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

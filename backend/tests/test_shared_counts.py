@@ -13,23 +13,7 @@ from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 
 from backend.errors import CountsUnavailable
 from backend.shared_counts import FILE, SharedCounts
-
-START = 1_800_000_000.0
-
-
-class Clock:
-    """A wall clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from backend.tests.clock import START, Clock
 
 
 @pytest.fixture
