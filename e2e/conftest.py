@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from e2e.chat_page import ChatPage
 from e2e.relay import Relay
@@ -76,6 +76,21 @@ def open_chat(context: BrowserContext) -> Iterator[OpenChat]:
 def chat(open_chat: OpenChat, stack: Stack) -> ChatPage:
     """A tab at the stack with the scripted model."""
     return open_chat(stack.url)
+
+
+@pytest.fixture
+def arabic(browser: Browser, stack: Stack) -> Iterator[ChatPage]:
+    """A tab at the stack with the scripted model, whose reader speaks Arabic."""
+    context = browser.new_context(
+        service_workers="block", locale="ar-EG", viewport={"width": 1280, "height": 800}
+    )
+    chat = ChatPage(context.new_page(), stack.url + "/")
+    chat.composer = chat.page.get_by_role("textbox", name="رسالتك")
+    chat.open()
+    expect(chat.page.locator("html")).to_have_attribute("dir", "rtl")
+    yield chat
+    assert chat.faults == []
+    context.close()
 
 
 @pytest.fixture

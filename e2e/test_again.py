@@ -358,15 +358,11 @@ def test_it_can_be_used_by_everybody(
 
 
 @pytest.mark.long
-def test_it_is_said_in_arabic(browser: Browser, stack: Stack) -> None:
-    context = browser.new_context(service_workers="block", locale="ar")
-    page = context.new_page()
-    page.goto(stack.url + "/")
-    Limit(context).refusals = [(429, "rate_limited", wait) for wait in ("50", "1200", "9000")]
-    page.get_by_role("textbox", name="رسالتك").fill("123")
-    page.keyboard.press("Enter")
+def test_it_is_said_in_arabic(arabic: ChatPage) -> None:
+    limit = Limit(arabic.page.context)
+    limit.refusals = [(429, "rate_limited", wait) for wait in ("50", "1200", "9000")]
+    arabic.send("123")
     for part in ("ستُرسَل مجدّدًا بعد", "يمكنك إرسالها مجدّدًا بعد", "عند الساعة"):
-        expect(page.locator(SEEN)).to_contain_text(part)
-        assert english(page) == []
-        page.get_by_role("button", name="إعادة المحاولة").click()
-    context.close()
+        expect(arabic.page.locator(SEEN)).to_contain_text(part)
+        assert english(arabic.page) == []
+        arabic.button("إعادة المحاولة").click()

@@ -38,20 +38,6 @@ def english(page: Page) -> list[str]:
     return found
 
 
-@pytest.fixture
-def arabic(browser: Browser, stack: Stack) -> Iterator[ChatPage]:
-    context = browser.new_context(
-        service_workers="block", locale="ar-EG", viewport={"width": 1280, "height": 800}
-    )
-    chat = ChatPage(context.new_page(), stack.url + "/")
-    chat.composer = chat.page.get_by_role("textbox", name="رسالتك")
-    chat.open()
-    expect(chat.page.locator("html")).to_have_attribute("dir", "rtl")
-    yield chat
-    assert chat.faults == []
-    context.close()
-
-
 def test_english_is_spoken_to_all_others(browser: Browser, stack: Stack) -> None:
     for locale, language in [("en-GB", "en"), ("fi", "en"), ("ar", "ar")]:
         context = browser.new_context(service_workers="block", locale=locale)

@@ -65,7 +65,11 @@ export class Reading {
 
   /** Whether it reads what the answer does now; after a stop, or a page that was left, another reading may go on. */
   get isCurrent() {
-    return this.#answer.runs === this.#run && this.#answer.end === null && !this.#controller.signal.aborted;
+    return !this.#isOver && !this.#controller.signal.aborted;
+  }
+
+  get #isOver() {
+    return this.#answer.runs !== this.#run || this.#answer.end !== null;
   }
 
   /**
@@ -78,7 +82,14 @@ export class Reading {
     try {
       if (!isOwn && !tabsAgree) await this.#leaveItToTheOthers();
       const name = `${this.#around.name} ${this.#answer.id} ${this.#run}`;
-      await inOneTab(name, signal, () => this.#read(isOwn));
+      await inOneTab(name, signal, async () => {
+        try {
+          await this.#read(isOwn);
+        } finally {
+          // Whoever is next must find how it ended, or would ask again: what is read back was written before.
+          if (this.#isOver) await this.#around.refresh();
+        }
+      });
     } catch (error) {
       // Hung up. Anything else is a fault of this page, and is shown as one.
       if (signal.aborted && error === signal.reason) return;

@@ -218,6 +218,37 @@ test("what another tab has stopped before it knew the id does not grow, and is s
     ok(!chat.isBusy || (await until(() => !chat.isBusy)) === undefined);
   }));
 
+test("what has ended is asked by no other tab, however long it takes to be written", () =>
+  withTabs(async ({ server, open, name }) => {
+    const [one, other] = [await open(), await open()];
+    const locks = async () => {
+      const { held = [], pending = [] } = await navigator.locks.query();
+      return [held, pending].map((list) => list.filter((lock) => lock.name?.startsWith(name)).length);
+    };
+    const gate = Promise.withResolvers();
+    const { store } = one;
+    for (const method of /** @type {const} */ (["message", "saveAnswer"])) {
+      const call = /** @type {(...args: any[]) => any} */ (store[method].bind(store));
+      store[method] = async (/** @type {any[]} */ ...args) => {
+        const given = structuredClone(args);
+        await gate.promise;
+        return call(...given);
+      };
+    }
+    const chat = one.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    await until(async () => (await locks()).join() === "1,1");
+    asked.open("g");
+    asked.finish();
+    await until(() => last(chat).end);
+    await other.store.message(chat.id, last(chat).id);
+    equal(await locks(), [1, 1]);
+    gate.resolve(undefined);
+    await until(async () => (await locks()).join() === "0,0");
+    equal([server.asked.length, other.isRunning(chat.id)], [1, false]);
+  }));
+
 test("what another tab has stopped and gone on with is read in its place", () =>
   withTabs(async ({ server, open }) => {
     const [one, other] = [await open(), await open()];
