@@ -29,6 +29,8 @@ class Worker(UvicornWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Bare: uvloop would close gunicorn's wrapper a second time, and the log would call that an error.
+        self.sockets = [listener.sock for listener in self.sockets]
         Protocol.write_timeout_s = Settings().write_timeout
 
     def init_signals(self) -> None:

@@ -161,6 +161,7 @@ def test_sigterm_lets_running_streams_finish(start_stack: Callable[..., Stack]) 
     assert stack.returncode == 0
     wait_for(lambda: not stack.processes(), "every process to leave")
     assert any(line.startswith("close") for line in stack.journal())
+    assert "Error" not in stack.log()
 
 
 def test_sigterm_ends_what_takes_too_long_with_a_terminal_event(
