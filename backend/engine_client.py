@@ -61,6 +61,12 @@ class Stream:
         self.id = ""
         self.complete = False  # an attached reader has seen everything already
 
+    @property
+    def engine_pid(self) -> int:
+        """The process that writes it."""
+        assert self._connection.state  # else it would not have been asked
+        return self._connection.state["pid"]
+
     async def read(self) -> bytes:
         """Wait for the next bytes and return all there are; `b""` at the end. One reader at a time."""
         while not self._pending:

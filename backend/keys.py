@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from backend.settings import Settings
@@ -25,9 +26,10 @@ LOGGER = logging.getLogger("gunicorn.error.keys")
 PREFIX = "burble_"  # so that a key that lies about is known for what it is
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 PAIR = re.compile(rf"(?P<name>{NAME.pattern}):(?P<hash>[0-9a-f]{{64}})")
-# The pairs of the environment, as the master has read them last: so that a process that lives on through a reload, for
-# the streams that it has, learns that a key is gone.
+# The file of keys, as a remark, and the pairs of the environment, as the master has read them last: so that a process
+# that lives on through a reload, for the streams that it has, learns that a key is gone.
 COPY = "api-keys"
+COPIED_FILE = re.compile(r"# (.*)\n")
 
 Version = tuple[int, int, int] | None
 
@@ -41,11 +43,11 @@ class Keys:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._files = [settings.runtime_path / COPY]
-        if settings.api_keys_file:
-            # A model may change its process' folder.
-            self._files.append(settings.api_keys_file.absolute())
-        self._versions: list[Version] = []
+        self._copy = settings.runtime_path / COPY
+        # A model may change its process' folder.
+        self._file = settings.api_keys_file and settings.api_keys_file.absolute()
+        self._versions: list[Version] = []  # of what has been read
+        self._tried: list[Version] = []
         self._names: dict[str, str] = {}  # by hash
 
     def hash_of(self, key: str) -> str | None:
@@ -66,28 +68,37 @@ class Keys:
         return bool(self._read())
 
     def _read(self) -> dict[str, str]:
-        versions = [version_of(file) for file in self._files]
+        versions = [version_of(file) for file in (self._copy, self._file) if file]
         if versions != self._versions:
-            self._versions = versions
+            tell = LOGGER.debug if versions == self._tried else LOGGER.error
+            self._versions = self._tried = versions
             self._names = {}
-            copied, *files = self._files
             if versions[0] is None:
-                self._take(self._settings.api_keys or "", "BURBLE_API_KEYS")
-            for file in (copied, *files):
-                try:
-                    self._take(file.read_text(), str(file))
-                except FileNotFoundError:
-                    if file != copied:
-                        LOGGER.error("%s is not there: nobody comes in by it", file)
-                except (OSError, UnicodeDecodeError) as error:
-                    LOGGER.error("The keys in %s cannot be read: %s", file, error)
+                self._take(self._settings.api_keys or "", "BURBLE_API_KEYS", tell)
+            else:
+                copied = self._text_of(self._copy, tell)
+                if file := COPIED_FILE.match(copied):
+                    self._file = Path(file[1]) if file[1] else None
+                self._take(copied, str(self._copy), tell)
+            if self._file:
+                self._take(self._text_of(self._file, tell), str(self._file), tell)
         return self._names
 
-    def _take(self, text: str, source: str) -> None:
+    def _text_of(self, file: Path, tell: Callable[..., None]) -> str:
+        try:
+            return text_of(file)
+        except FileNotFoundError:
+            tell("%s is not there: nobody comes in by it", file)
+        except OSError as error:
+            tell("The keys in %s cannot be read: %s", file, error)
+            self._versions = []  # try again: it may be that too many files are open now
+        return ""
+
+    def _take(self, text: str, source: str, tell: Callable[..., None]) -> None:
         good, bad = parse(text)
         self._names.update(good)
         if bad:
-            LOGGER.error("%s: what stands at %s is no NAME:HASH", source, ", ".join(map(str, bad)))
+            tell("%s: what stands at %s is no NAME:HASH", source, ", ".join(map(str, bad)))
 
 
 def parse(text: str) -> tuple[dict[str, str], list[int]]:
@@ -105,12 +116,18 @@ def parse(text: str) -> tuple[dict[str, str], list[int]]:
     ]
 
 
+def text_of(file: Path) -> str:
+    """Return the text of a file of keys, without a byte order mark; what is no UTF-8 spoils its own line alone."""
+    return file.read_text("utf-8-sig", "replace")
+
+
 def version_of(file: Path) -> Version:
     try:
         found = file.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # Its last change, also of who may read it: the time of what was written last is anybody's to set.
+    return found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def hash_of(key: str) -> str:
@@ -118,14 +135,15 @@ def hash_of(key: str) -> str:
 
 
 def keep_copy(settings: Settings) -> None:
-    """Write down the pairs of the environment, for all processes; the master does that at a start and at a reload.
+    """Write down what the environment says of keys, for all processes; the master does that at a start and a reload.
 
     Where there is no room for them, each process goes by the environment that it began with.
     """
     file = settings.runtime_path / COPY
     unfinished = file.with_suffix(".new")
     try:
-        unfinished.write_text(settings.api_keys or "")
+        named = settings.api_keys_file.absolute() if settings.api_keys_file else ""
+        unfinished.write_text(f"# {named}\n{settings.api_keys or ''}", "utf-8")
         unfinished.replace(file)
     except OSError as error:
         LOGGER.error("The keys of BURBLE_API_KEYS could not be written down: %s", error)
@@ -142,8 +160,8 @@ def check(settings: Settings) -> None:
         )
     if settings.api_keys_file:
         try:
-            _, bad = parse(settings.api_keys_file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
+            _, bad = parse(text_of(settings.api_keys_file))
+        except OSError as error:
             raise ValueError(
                 f"BURBLE_API_KEYS_FILE: {settings.api_keys_file} cannot be read ({error}); "
                 "`uv run just key NAME` makes one"
@@ -176,7 +194,8 @@ def remark(settings: Settings) -> str:
 def is_local(bind: str) -> bool:
     """Tell whether only this machine can reach an address."""
     host = bind.rpartition(":")[0].strip("[]")
-    if host == "localhost" or bind.startswith("unix:"):
+    # gunicorn takes several, separated by commas.
+    if host == "localhost" or (bind.startswith("unix:") and "," not in bind):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -186,16 +205,18 @@ def is_local(bind: str) -> bool:
 
 def main(arguments: list[str]) -> None:
     """Make a key."""
-    if len(arguments) != 1 or not NAME.fullmatch(arguments[0]):
-        raise SystemExit("A key has a name: letters, digits, `_`, `.` and `-`, at most 64 of them.")
+    if len(arguments) != 1 or not NAME.fullmatch(arguments[0]) or arguments[0].startswith("-"):
+        raise SystemExit(
+            "A key has a name: letters, digits, `_`, `.` and, but for the first, `-`; at most 64 of them."
+        )
     key = PREFIX + secrets.token_urlsafe(32)
     pair = f"{arguments[0]}:{hash_of(key)}"
     file = Settings().api_keys_file
     if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as lines:
-            before = lines.read()
-            lines.write(("" if before.endswith("\n") or not before else "\n") + pair + "\n")
+        try:
+            _add_line(file, pair)
+        except OSError as error:
+            raise SystemExit(f"{file} cannot be written to: {error}") from None
     print(f"\n  The key, which is shown this once:  {key}\n")
     if file:
         print(f"  Its hash stands in {file} now, and counts at once.\n")
@@ -204,6 +225,13 @@ def main(arguments: list[str]) -> None:
             "  Its hash, for BURBLE_API_KEYS (several are separated by commas) or a line of BURBLE_API_KEYS_FILE:\n"
             f"  {pair}\n"
         )
+
+
+def _add_line(file: Path, line: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as lines:
+        before = lines.read()
+        lines.write((b"" if before.endswith(b"\n") or not before else b"\n") + f"{line}\n".encode())
 
 
 if __name__ == "__main__":

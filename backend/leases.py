@@ -1,8 +1,9 @@
 """The places that generations hold, counted over all processes: who has taken one, and whether it still lives.
 
-A lease is taken by the HTTP worker before an engine hears of the generation, taken over by the engine that accepts it,
-and given back when its log ends. It belongs to a process all the while. One whose process is dead is removed when
-somebody would be refused because of it, so a process that is killed holds no place for ever.
+A lease is taken by the HTTP worker before an engine hears of the generation, made over to the engine that accepts it,
+by whichever of the two lives to write that, and given back when its log ends. It belongs to a process all the while.
+One whose process is dead is removed when somebody would be refused because of it, so a process that is killed holds no
+place for ever.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ LOGGER = logging.getLogger("gunicorn.error.limits")
 PROC = Path("/proc")
 DAY_S = 86400
 AGAIN_S = 1.0  # between two tries to write what could not be written
+DEAD = "dead"  # in the place of a dead process's beginning: no living one began so
 AT_ONCE = 100  # changes that are written together, while others wait
 
 Change = Callable[[Transaction], object]
@@ -93,6 +95,14 @@ class Leases:
             (lease, self._pid, self._start),
         )
 
+    def hand_over(self, transaction: Transaction, lease: str, pid: int) -> None:
+        """Make it another process's, unless that one has done so itself; if it is dead, it is as all of the dead."""
+        transaction.connection.execute(
+            "UPDATE leases SET pid = ?, process_start = ?"
+            " WHERE id = ? AND pid = ? AND process_start = ?",
+            (pid, process_start(pid) or DEAD, lease, self._pid, self._start),
+        )
+
     def _remove_dead(self, connection: Connection, holders: str, *parameters: str) -> None:
         for pid, start in connection.execute(holders, parameters).fetchall():
             if process_start(pid) != start:
@@ -127,6 +137,10 @@ class Settlement:
     def accepted(self, lease: str, account: str) -> None:
         """Take a lease over: this process runs the generation from now on."""
         self._put(lambda transaction: self._leases.take_over(transaction, lease, account))
+
+    def handed_over(self, lease: str, pid: int) -> None:
+        """Leave a lease to the engine that runs the generation, which may die before it writes that itself."""
+        self._put(lambda transaction: self._leases.hand_over(transaction, lease, pid))
 
     def refused(self, lease: str) -> None:
         """Give back a lease that no other process has taken over."""

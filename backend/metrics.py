@@ -169,7 +169,10 @@ def exposition(
     settings: Settings, states: Iterable[EngineState], accept: str = ""
 ) -> tuple[bytes, str]:
     """Return all metrics and their content type, in the format that `accept` asks for. Reads files."""
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except TypeError:  # it compares a version that is no number with one that is
+        encode, content_type = choose_encoder("")
     with _locked(fcntl.LOCK_SH):
         return encode(_Everything(settings, list(states))), content_type
 

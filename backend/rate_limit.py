@@ -100,6 +100,8 @@ class RateLimits:
             if lease:
                 self._settlement.refused(lease)
             raise
+        if lease:
+            self._settlement.handed_over(lease, stream.engine_pid)
         return Started(stream, headers)
 
     async def admit(self, account: str) -> tuple[str, dict[str, str]]:

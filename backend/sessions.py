@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from backend.runtime import private_folder
 from backend.settings import Settings
+from backend.shared_counts import FIXED
 
 
 class Sessions:
@@ -78,8 +79,8 @@ class Sessions:
 
 
 def left(session_id: str) -> str:
-    """Return the name under which it is counted that a session was left."""
-    return f"left:{session_id}"
+    """Return the name under which it is counted that a session was left: for as long as its cookie is good."""
+    return f"{FIXED}left/{session_id}"
 
 
 def read_secret(file: Path) -> bytes:

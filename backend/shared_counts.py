@@ -7,7 +7,8 @@ local disk (`synchronous=NORMAL` under WAL).
 
 Windows end by the wall clock, because they outlive the machine's uptime; but that clock may jump. The file remembers
 the latest time that was seen. When the clock is behind it, all ends move by as much, so that what is left of a window
-stays what it was. A clock that jumps forward ends windows early, and does no other harm.
+stays what it was. A clock that jumps forward ends windows early, and does no other harm. What must end at a time of
+that clock, and at no other, has a name that begins with `FIXED`: its end never moves.
 
 The file also holds the places that generations have taken (`backend/leases.py`).
 """
@@ -37,6 +38,7 @@ FILE = "counts.sqlite3"
 BUSY_S = 5.0  # that a transaction waits for others'; each takes a fraction of a millisecond
 # Expired rows that one change takes along: more than it adds, and never a long wait.
 REMOVED_AT_ONCE = 100
+FIXED = "fixed/"
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS clock (latest REAL NOT NULL);
@@ -212,7 +214,10 @@ class SharedCounts(Storage, MovingWindowSupport):
         (latest,) = self._connection.execute("SELECT latest FROM clock").fetchone()
         if now < latest:
             for table in ("windows", "entries"):
-                self._connection.execute(f"UPDATE {table} SET ends = ends - ?", (latest - now,))
+                self._connection.execute(
+                    f"UPDATE {table} SET ends = ends - ? WHERE key NOT GLOB ?",
+                    (latest - now, f"{FIXED}*"),
+                )
             self._connection.execute("UPDATE clock SET latest = ?", (now,))
         return Transaction(self._connection, now)
 

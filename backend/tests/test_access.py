@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -17,6 +18,7 @@ from backend.access import Access
 from backend.keys import hash_of
 from backend.routes import TheCaller, session
 from backend.settings import Settings
+from backend.shared_counts import SharedCounts
 
 pytestmark = pytest.mark.anyio
 
@@ -226,10 +228,24 @@ async def test_a_session_ends_after_its_time(
 ) -> None:
     closed = door(session_hours=1)
     cookie = await closed.log_in()
-    now = __import__("time").time()
+    now = time.time()
     monkeypatch.setattr("backend.sessions.time.time", lambda: now + 3590)
     assert (await closed.ask(cookie=cookie)).status_code == 200
     monkeypatch.setattr("backend.sessions.time.time", lambda: now + 3610)
+    assert (await closed.ask(cookie=cookie)).status_code == 401
+
+
+async def test_a_session_that_was_left_stays_so_when_the_clock_was_wrong_for_a_while(
+    door: Callable[..., Door], tmp_path: Path
+) -> None:
+    closed = door()
+    cookie = await closed.log_in()
+    await closed.ask("DELETE", "/session", cookie=cookie)
+    # A machine without a clock of its own begins in 1970, and hears later how late it is.
+    for clock in (lambda: 1000.0, time.time):
+        counts = SharedCounts(tmp_path / "state", clock)
+        counts.incr("anything", 1)
+        counts.close()
     assert (await closed.ask(cookie=cookie)).status_code == 401
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +83,46 @@ def test_a_file_counts_as_it_is_at_the_moment(
     assert known.name_of(hash_of("c")) == "carl"
 
 
+def test_a_key_that_is_changed_by_what_keeps_times_and_sizes_counts_no_more(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"anna:{A}\n")
+    known = Keys(make_settings(api_keys_file=file))
+    assert known.name_of(A) == "anna"
+    before = file.stat()
+    while file.stat().st_ctime_ns == before.st_ctime_ns:  # the file system's clock ticks slowly
+        file.write_text(f"anna:{B}\n")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (known.name_of(A), known.name_of(B)) == (None, "anna")
+
+
+def test_a_file_that_could_not_be_opened_for_a_moment_is_tried_again(
+    make_settings: MakeSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"anna:{A}\n")
+    known = Keys(make_settings(api_keys_file=file))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))  # no more open files
+    try:
+        assert [known.name_of(A) for _ in range(3)] == [None] * 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert caplog.text.count(f"{file} cannot be read") == 1
+    assert known.name_of(A) == "anna"
+
+
+def test_what_other_editors_write_spoils_no_more_than_its_own_line(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    mark, latin = "\ufeff".encode(), "J\u00f6rg".encode("latin-1")
+    file.write_bytes(b"%banna:%b # %b\r\n%b:%b" % (mark, A.encode(), latin, latin, B.encode()))
+    known = Keys(make_settings(api_keys_file=file))
+    assert (known.name_of(A), known.name_of(B)) == ("anna", None)
+
+
 def test_a_process_that_lives_on_through_a_reload_learns_what_the_environment_holds_now(
     make_settings: MakeSettings,
 ) -> None:
@@ -89,6 +131,24 @@ def test_a_process_that_lives_on_through_a_reload_learns_what_the_environment_ho
     known = Keys(before)
     assert known.name_of(A) == "anna"
     keys.keep_copy(make_settings(api_keys=f"ben:{B}"))
+    assert (known.name_of(A), known.name_of(B)) == (None, "ben")
+
+
+def test_a_process_that_lives_on_through_a_reload_goes_by_the_file_that_counts_now(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text(f"anna:{A}\nben:{B}\n")
+    new.write_text(f"ben:{B}\n")
+    before = make_settings(api_keys_file=old)
+    keys.keep_copy(before)
+    known = Keys(before)
+    assert (known.name_of(A), known.name_of(B)) == ("anna", "ben")
+    keys.keep_copy(make_settings(api_keys_file=new))
+    assert (known.name_of(A), known.name_of(B)) == (None, "ben")
+    new.write_text(f"anna:{A}\n")
+    assert (known.name_of(A), known.name_of(B)) == ("anna", None)
+    keys.keep_copy(make_settings(api_keys=f"ben:{B}"))  # and no file
     assert (known.name_of(A), known.name_of(B)) == (None, "ben")
 
 
@@ -118,8 +178,12 @@ def test_keys_that_find_no_room_at_a_reload_count_for_whoever_begins_with_them(
 
 
 @pytest.mark.parametrize(
-    "bind", ["0.0.0.0:8000", "[::]:8000", ":8000", "192.0.2.7:80", "chat.example:80", "[::1]x:80"]
-)
+    "bind",
+    [
+        "0.0.0.0:8000", "[::]:8000", ":8000", "192.0.2.7:80", "chat.example:80", "[::1]x:80",
+        "unix:/run/burble.sock,0.0.0.0:8000", "127.0.0.1:80,192.0.2.7:80",
+    ],
+)  # fmt: skip
 def test_a_real_model_that_others_could_use_without_a_key_is_not_served(
     make_settings: MakeSettings, bind: str
 ) -> None:
@@ -144,6 +208,7 @@ def test_nor_is_one_that_others_could_use_through_a_proxy(make_settings: MakeSet
         {"bind": "127.8.8.8:8000"},
         {"bind": "[::1]:8000"},
         {"bind": "localhost:8000"},
+        {"bind": "unix:/run/burble.sock"},
         {"allow_anonymous": True},
         {"api_keys": f"anna:{A}"},
         {"model": "simulated*2"},
@@ -209,7 +274,8 @@ def test_a_key_goes_into_the_file_that_is_set(
         keys.main([name])
         out = capsys.readouterr().out
         made[name] = next(word for word in out.split() if word.startswith("burble_"))
-        file.write_text(file.read_text().rstrip("\n"))  # as some editors leave it
+        # As some editors leave it.
+        file.write_bytes(file.read_bytes().rstrip(b"\n") + " # J\u00f6rg's".encode("latin-1"))
     assert file.stat().st_mode & 0o777 == 0o600
     known = Keys(make_settings(api_keys_file=file))
     assert {name: known.name_of(known.hash_of(key) or "") for name, key in made.items()} == {
@@ -218,7 +284,19 @@ def test_a_key_goes_into_the_file_that_is_set(
     }
 
 
-@pytest.mark.parametrize("name", ["", "a:b", "a b", "a,b", "#a", "ä", "a" * 65])
-def test_a_name_that_the_list_could_not_hold_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "a:b", "a b", "a,b", "#a", "ä", "a" * 65, "--help", "-h"])
+def test_a_name_that_the_list_could_not_hold_or_that_asks_for_help_is_refused(name: str) -> None:
     with pytest.raises(SystemExit, match="A key has a name"):
         keys.main([name])
+
+
+def test_a_file_that_cannot_be_written_to_gets_no_key_and_none_is_shown(
+    no_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("BURBLE_API_KEYS_FILE", str(tmp_path))  # a folder
+    with pytest.raises(SystemExit, match="cannot be written to"):
+        keys.main(["anna"])
+    assert capsys.readouterr().out == ""

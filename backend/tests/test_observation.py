@@ -184,3 +184,13 @@ async def test_metrics_are_in_the_format_that_prometheus_reads(client: Client) -
     )
     assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
     assert openmetrics.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("version", ["abc", "1.0.0-rc1", '"1.0.0"', "1e5", "9" * 5000])
+async def test_a_format_that_nobody_knows_is_answered_with_the_usual_one(
+    client: Client, version: str
+) -> None:
+    accept = f"application/openmetrics-text; version={version}"
+    response = await client.ask("GET", "/metrics", headers={"Accept": accept})
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from backend.settings import Settings
 from backend.shared_counts import FILE, SharedCounts, open_storage
 from backend.tests.clock import Clock
 from backend.tests.scripted_engine import Script, ScriptedEngine, StartEngine, request, until
+from backend.tests.test_engine_client import FakeEngine, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -290,6 +292,29 @@ async def test_a_start_that_fails_gives_the_place_back(serve: Any) -> None:
             with pytest.raises(InvalidRequest):
                 await ask("a", temperature=1.0)
         await ends(await ask("a", "fine"))
+
+
+async def test_an_engine_that_dies_before_it_has_taken_a_place_over_keeps_none(
+    make_limits: MakeLimits, runtime_folder: Path
+) -> None:
+    dead = await asyncio.create_subprocess_exec("true")
+    await dead.wait()
+    asked: Any = {**request("a"), "caller": {**NOBODY, "account": "key:ann"}}
+    limits = make_limits(concurrent_generations=1)
+    for key, pid in (("aaaaaaaa", dead.pid), ("bbbbbbbb", os.getppid())):
+        async with (
+            FakeEngine(runtime_folder, key, pid=pid) as engine,
+            client_of(runtime_folder, engines=1) as client,
+        ):
+
+            def accept(stream: int, _: Any, engine: FakeEngine = engine) -> None:
+                engine.open(stream)
+
+            engine.on_start = accept
+            (await limits.start(client, asked)).stream.close()
+        await limits.close()
+        limits = make_limits(concurrent_generations=1)
+    await refusal(limits)  # the second one lives
 
 
 async def test_without_limits_nothing_is_counted(serve: Any, runtime_folder: Path) -> None:
