@@ -13,6 +13,7 @@ import math
 import re
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 from limits import RateLimitItemPerMinute
@@ -21,8 +22,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.addresses import address_of
-from backend.errors import BurbleError, CrossSite, TooManyTries, Unauthorized
-from backend.keys import Keys
+from backend.errors import BurbleError, CrossSite, ForeignHost, TooManyTries, Unauthorized
+from backend.keys import Keys, for_this_machine, is_loopback
 from backend.link import NOBODY, Caller
 from backend.problem import error_response
 from backend.sessions import Sessions
@@ -42,11 +43,15 @@ LEAVING = ("DELETE", "/session")  # anybody may, who has a session no more as we
 
 
 class Access:
-    """Lets in whoever has a key, or everybody where there are none."""
+    """Lets in whoever has a key; where there are none everybody, or this machine alone."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._keys = Keys(settings)
+        # At a socket of the file system nobody comes but by a proxy, which may call it what it likes.
+        self._for_this_machine = for_this_machine(settings) and not settings.bind.startswith(
+            "unix:"
+        )
         self._sessions: Sessions | None = None
         if settings.closed:
             storage = open_storage(settings)
@@ -64,8 +69,11 @@ class Access:
         address = address_of(client[0] if client else "")
         caller["account"] = f"address:{address}"
         try:
-            if self._sessions and not PUBLIC.fullmatch(scope["path"]):
-                await self._let_in(scope, caller, address, self._sessions)
+            if not PUBLIC.fullmatch(scope["path"]):
+                if self._for_this_machine:
+                    check_host(Headers(scope=scope))
+                if self._sessions:
+                    await self._let_in(scope, caller, address, self._sessions)
         except BurbleError as error:
             await error_response(error, scope["path"])(scope, receive, send)
         else:
@@ -107,6 +115,20 @@ class Access:
 
 def unauthorized(detail: str) -> Unauthorized:
     return Unauthorized(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def check_host(headers: Headers) -> None:
+    """Raise `ForeignHost` unless this machine is asked by a name of its own.
+
+    A page anywhere can have its own name resolved to 127.0.0.1 once it is loaded (DNS rebinding), and then is of the
+    same origin for its visitor's browser; a tunnel to a local port lets in everybody as well.
+    """
+    try:
+        name = urlsplit(f"//{headers.get('host', 'localhost')}").hostname
+    except ValueError:
+        name = None
+    if not name or not is_loopback(name):
+        raise ForeignHost
 
 
 def check_origin(headers: Headers) -> None:

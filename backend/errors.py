@@ -15,6 +15,7 @@
     ├── Unauthorized        401  no key, or one that is not known (any more)
     │   └── KeyRevoked      401  while an answer was running: the event that ends it
     ├── CrossSite           403  a page of another site asks with this one's cookie
+    ├── ForeignHost         403  a model for this machine alone is asked by another machine's name
     ├── RateLimited         429  too many questions a minute
     │   ├── TooManyGenerations   429  too many at once
     │   ├── TokensUsedUp         429  a day's tokens are spent
@@ -146,6 +147,15 @@ class KeyRevoked(Unauthorized):
 
 class CrossSite(BurbleError):
     code, status, default = "cross_site", 403, "A page of another site may not ask this."
+
+
+class ForeignHost(BurbleError):
+    code, status, default = (
+        "foreign_host",
+        403,
+        "Without keys this model is for the machine that it runs on, at an address such as localhost. "
+        "BURBLE_API_KEYS, or BURBLE_ALLOW_ANONYMOUS=1, serves it by other names.",
+    )
 
 
 class RateLimited(BurbleError):

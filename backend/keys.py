@@ -170,14 +170,12 @@ def check(settings: Settings) -> None:
             raise ValueError(
                 f"BURBLE_API_KEYS_FILE: entry {bad[0]} of {settings.api_keys_file} is no NAME:HASH"
             )
-    real = [model.id for model in settings.models if model.id != "simulated"]
     # Others come through a proxy, whatever address it finds Burble at.
-    for_others = settings.trusted_proxies or not is_local(settings.bind)
-    if real and not settings.closed and not settings.allow_anonymous and for_others:
+    if for_this_machine(settings) and (settings.trusted_proxies or not is_local(settings.bind)):
         port = settings.bind.rpartition(":")[2]
         raise ValueError(
             f"others can reach {settings.bind}{' through a proxy' if settings.trusted_proxies else ''}, "
-            f"and everybody there could use {real[0]}. Three ways on:\n"
+            f"and everybody there could use {real_models(settings)[0]}. Three ways on:\n"
             "  keys:             `uv run just key NAME` makes one, and says where its hash belongs\n"
             "  let everybody in: BURBLE_ALLOW_ANONYMOUS=1\n"
             f"  this machine:     BURBLE_BIND=127.0.0.1:{port}, and no BURBLE_TRUSTED_PROXIES"
@@ -191,11 +189,26 @@ def remark(settings: Settings) -> str:
     return ""
 
 
-def is_local(bind: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    host = bind.rpartition(":")[0].strip("[]")
-    # gunicorn takes several, separated by commas.
-    if host == "localhost" or (bind.startswith("unix:") and "," not in bind):
+def for_this_machine(settings: Settings) -> bool:
+    """Tell whether there is a real model, no key, and no word that everybody may use it."""
+    return bool(real_models(settings)) and not settings.closed and not settings.allow_anonymous
+
+
+def real_models(settings: Settings) -> list[str]:
+    return [model.id for model in settings.models if model.id != "simulated"]
+
+
+def is_local(binds: str) -> bool:
+    """Tell whether only this machine can reach the addresses: gunicorn takes several, separated by commas."""
+    return all(
+        bind.startswith("unix:") or is_loopback(bind.rpartition(":")[0].strip("[]"))
+        for bind in binds.split(",")
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a name (RFC 6761, section 6.3) or an address without brackets always means one's own machine."""
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -78,6 +78,45 @@ def door(make_settings: Callable[..., Settings], tmp_path: Path) -> Callable[...
     return make
 
 
+# Without keys
+
+OPEN = {"api_keys": None, "model": "my.models:Mine", "bind": "127.0.0.1:8000"}
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LocalHost", "a.localhost:1"]
+)
+async def test_without_a_key_this_machine_is_served_by_its_own_names(
+    door: Callable[..., Door], host: str
+) -> None:
+    assert (await door(**OPEN).ask(host=host)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1@evil.example",
+     "192.0.2.7:8000", "[", ""],
+)  # fmt: skip
+async def test_and_by_no_other_to_which_a_page_or_a_tunnel_can_lead(
+    door: Callable[..., Door], host: str
+) -> None:
+    response = await door(**OPEN).ask("POST", host=host)
+    assert (response.status_code, response.json()["code"]) == (403, "foreign_host")
+    assert (await door(**OPEN).ask(path="/health", host=host)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"api_keys": PAIRS}, {"allow_anonymous": True}, {"model": "simulated"}, {"bind": "unix:/run/burble"}],
+)  # fmt: skip
+async def test_what_is_for_others_is_served_by_any_name(
+    door: Callable[..., Door], changed: dict[str, Any]
+) -> None:
+    key = ANNA if "api_keys" in changed else None
+    response = await door(**OPEN | changed).ask(key=key, host="chat.example")
+    assert response.status_code == 200
+
+
 # Keys
 
 
