@@ -154,6 +154,34 @@ def test_an_address_of_nothing_says_so(chat: ChatPage, address: str) -> None:
     expect(chat.trouble).to_be_hidden()
 
 
+# Holds back what the database says of a conversation, until `release()`.
+HOLD_READING = """(id) => {
+    const { get } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.get = function (key) {
+        const request = get.call(this, key);
+        if (this.name === "conversations" && key === id)
+            Object.defineProperty(request, "onsuccess", { set: (heard) => { globalThis.release = heard; } });
+        return request;
+    };
+}"""
+
+
+@pytest.mark.long
+def test_an_address_of_nothing_leads_away_from_nothing_else(chat: ChatPage) -> None:
+    chat.send("here")
+    chat.wait_answer("here ")
+    here = chat.address
+    chat.new_chat()
+    chat.page.evaluate(HOLD_READING, "0123")
+    chat.go("#/c/0123")
+    chat.go(here)
+    expect(chat.questions).to_have_text("here")
+    chat.page.evaluate("release()")
+    assert chat.address == here
+    expect(chat.questions).to_have_text("here")
+    expect(chat.trouble).to_be_hidden()
+
+
 def test_what_runs_goes_on_while_another_conversation_is_shown(
     chat: ChatPage, stack: Stack
 ) -> None:

@@ -75,6 +75,8 @@ export class Chat {
   #draftTimer;
   /** Of a question that is sent again by itself. @type {End | null} */
   #awaited = null;
+  /** The message from the outbox that is being written as a question. @type {string | null} */
+  #released = null;
   /** Writes that are under way: until they are done, what is kept is older than what is here. */
   #writes = 0;
 
@@ -124,7 +126,7 @@ export class Chat {
 
   /** Whether something is still to be written, or to be read. */
   get isBusy() {
-    return this.#readings.size > 0 || this.#writes > 0;
+    return this.#readings.size > 0 || this.#writes > 0 || this.#released !== null;
   }
 
   /** How the running answer's connection is. */
@@ -134,7 +136,7 @@ export class Chat {
 
   /** Whether what waits goes only when the reader sends it. */
   get holdsBack() {
-    return !this.running && (!this.#awaited || this.#last?.end !== this.#awaited);
+    return !this.running && this.#released === null && (!this.#awaited || this.#last?.end !== this.#awaited);
   }
 
   /**
@@ -149,6 +151,8 @@ export class Chat {
 
   /** Go on with the answers that run, after a page was left, or in another tab. */
   resume() {
+    // What was not begun was left to others.
+    if (!this.#isBegun) this.keepDraft(true);
     for (const answer of this.#unended) if (!this.#readings.get(answer.id)?.isCurrent) this.#read(answer, false);
   }
 
@@ -195,7 +199,7 @@ export class Chat {
 
   /** Send the first message that is held back. */
   async release() {
-    const next = this.running ? undefined : this.state.outbox[0];
+    const next = this.running || this.#released !== null ? undefined : this.state.outbox[0];
     if (next) await this.#ask(next, this.#head, next.id);
   }
 
@@ -205,7 +209,7 @@ export class Chat {
    * @param {Waiting} message
    */
   withdraw({ id, content }) {
-    if (!this.state.outbox.some((waiting) => waiting.id === id)) return;
+    if (id === this.#released || !this.state.outbox.some((waiting) => waiting.id === id)) return;
     this.state.draft = joined(content, this.state.draft);
     this.#update((conversation) => {
       conversation.outbox = conversation.outbox.filter((waiting) => waiting.id !== id);
@@ -411,14 +415,24 @@ export class Chat {
     this.#draftTimer = undefined;
     /** @type {Draft[]} */
     const drafts = wasBegun ? [this.#draft] : [this.#draft, { conversation: this.#around.newKey, text: "", editing: null, settings: null }];
-    const record = { ...this.#record, head: answer.id, updatedAt: answer.createdAt };
-    const added = this.#written(this.#around.store.add(record, messages, { waiting, drafts }));
-    // What waited is sent by one tab only: who writes it first.
-    if (waiting !== undefined && (await added) === false) return this.keepDraft(true);
-    this.#record = { ...record, outbox: record.outbox.filter(({ id }) => id !== waiting) };
+    const changes = { head: answer.id, updatedAt: answer.createdAt };
+    const added = this.#written(this.#around.store.add({ ...this.#record, ...changes }, messages, { waiting, drafts }));
+    if (waiting !== undefined) {
+      this.#released = waiting;
+      // What waited is sent by one tab only: who writes it first.
+      if ((await added) === false) {
+        this.#released = null;
+        this.keepDraft(true);
+        return this.#around.changed(this);
+      }
+    }
+    // Not what it was before that was written: it may have changed meanwhile.
+    this.#record = { ...this.#record, ...changes, outbox: this.#record.outbox.filter(({ id }) => id !== waiting) };
     for (const message of messages) this.tree.add(message);
     this.#moveTo(answer.id);
-    await this.#read(answer, true, added);
+    const reading = this.#read(answer, true, added);
+    if (this.#released === waiting) this.#released = null;
+    await reading;
   }
 
   /** @param {string | null} head */
@@ -569,9 +583,14 @@ export class Chat {
       if (message.role === "assistant" && !message.end) this.#read(message, false);
       return;
     }
-    if (own.role === "user" || message.role === "user" || !isFurther(message, own)) return;
+    if (own.role === "user" || message.role === "user") return;
+    // It had ended already when it was ended here: that was kept first, and stays.
+    const endedOtherwise =
+      own.end && message.end && message.runs === own.runs &&
+      (message.end.kind !== own.end.kind || message.lastEventId !== own.lastEventId);
+    if (!endedOtherwise && !isFurther(message, own)) return;
     const wasRunning = own.end === null;
-    if (message.content.startsWith(own.content) && message.thinking.startsWith(own.thinking)) {
+    if (!endedOtherwise && message.content.startsWith(own.content) && message.thinking.startsWith(own.thinking)) {
       Object.assign(own, message);
     } else {
       // Another tab has stopped it where its own screen was, which is not as far as this one's; it may go on already.

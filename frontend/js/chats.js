@@ -48,6 +48,8 @@ export class Chats {
   #list = null;
   /** Which of several that were asked for is to be shown: the last. */
   #asked = 0;
+  /** @type {Promise<void> | undefined} */
+  #opening;
   #isLeaving = false;
 
   /**
@@ -71,7 +73,11 @@ export class Chats {
   }
 
   /** Read the list, and go on with the answers that run. To be called once. */
-  async open() {
+  open() {
+    return (this.#opening = this.#open());
+  }
+
+  async #open() {
     for (const conversation of await this.store.conversations()) this.#conversations.set(conversation.id, conversation);
     this.#list = null;
     this.shown = this.#make({ settings: this.#newSettings() });
@@ -216,11 +222,12 @@ export class Chats {
 
   /** The page is here again; what other tabs have changed meanwhile it was not told. */
   async resume() {
+    for (const chat of [this.shown, this.#unbegun]) if (chat?.id === "") chat.resume();
     const messages = await Promise.all([...this.#chats.keys()].map((id) => this.store.messages(id)));
     for (const message of messages.flat()) this.#chats.get(message.conversation)?.heed(null, [message]);
     const kept = await this.store.conversations();
     const conversations = [...new Set([...this.#conversations.keys(), ...kept.map(({ id }) => id)])];
-    await this.#heed({ conversations, messages: [], drafts: [], presets: false, own: false });
+    await this.#heed({ conversations, messages: [], drafts: [...this.#chats.keys()], presets: false, own: false });
     for (const chat of this.#chats.values()) chat.resume();
     await this.#resumeAll();
   }
@@ -342,10 +349,12 @@ export class Chats {
   async #heed(change) {
     // What cannot be read is not gone: it is shown as it was.
     if (!this.store.keeps) return;
+    // What is being read may be older than the change.
+    await Promise.all([this.#opening, ...this.#loading.values()]);
     const conversations = new Set(change.conversations);
-    // What this tab has made of its messages it knows.
-    const messages = change.own ? [] : change.messages;
-    await Promise.all(messages.map(async ([id, message]) => this.#heedMessage(id, message)));
+    // What this tab has made of its messages it knows. A question is there before its answer.
+    const messages = change.own ? [] : await this.store.messagesAt(change.messages);
+    await Promise.all(messages.map(async (message) => message && this.#heedMessage(message)));
     if (!change.own) await Promise.all(change.drafts.map(async (id) => this.#heedDraft(id)));
     // Many at once, as after an import, are read in one go.
     const all = conversations.size > 100 ? new Map((await this.store.conversations()).map((one) => [one.id, one])) : null;
@@ -359,32 +368,21 @@ export class Chats {
     this.#changed();
   }
 
-  /**
-   * @param {string} id
-   * @param {string} messageId
-   */
-  async #heedMessage(id, messageId) {
-    const message = await this.store.message(id, messageId);
-    if (!message) return;
-    const chat = this.#chats.get(id);
+  /** @param {Message} message as it is kept */
+  async #heedMessage(message) {
+    const chat = this.#chats.get(message.conversation);
     if (chat) chat.heed(null, [message]);
-    else if (message.role === "assistant" && !message.end) await this.#load(id);
+    else if (message.role === "assistant" && !message.end) await this.#load(message.conversation);
   }
 
   /** @param {string} id */
   async #heedDraft(id) {
     const chat = this.#chats.get(id);
-    if (chat) chat.heedDraft(await this.store.draft(id));
-  }
-
-  /** Take over what a tab that is gone has left. */
-  async #takeLeftDraft() {
-    const [left] = await this.store.leftDrafts();
-    if (!left) return undefined;
-    await this.store.saveDraft({ ...left, text: "", editing: null, settings: null });
-    const draft = { ...left, conversation: this.#newKey, isLeft: false };
-    await this.store.saveDraft(draft);
-    return draft;
+    if (!chat) return;
+    const before = chat.state.draft;
+    const draft = await this.store.draft(id);
+    // What was written here meanwhile is newer.
+    if (chat.state.draft === before) chat.heedDraft(draft);
   }
 
   /**
@@ -429,7 +427,7 @@ export class Chats {
   /** Bring back what was written for a new conversation and not sent, unless something is written there already. */
   async #takeUpDraft() {
     const { shown } = this;
-    const draft = (await this.store.draft(this.#newKey)) ?? (await this.#takeLeftDraft());
+    const draft = (await this.store.draft(this.#newKey)) ?? (await this.store.takeLeftDraft(this.#newKey));
     // A page that was loaded again is not gone.
     if (draft?.isLeft) this.store.saveDraft({ ...draft, isLeft: false });
     if (!draft || shown !== this.shown || shown.id !== "" || shown.state.draft !== "") return;

@@ -186,7 +186,7 @@ async function go() {
   const id = /^#\/c\/(.+)/.exec(location.hash)?.[1] ?? "";
   if (id === "") {
     await chats.showNew();
-  } else if (!(await chats.show(id))) {
+  } else if (!(await chats.show(id)) && location.hash === addressOf(id)) {
     await chats.showNew();
     history.replaceState(null, "", addressOf(""));
     say(words.missing);

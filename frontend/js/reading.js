@@ -48,6 +48,8 @@ export class Reading {
   #around;
   #controller = new AbortController();
   #savedAt = -Infinity;
+  /** Writes that are under way. */
+  #writes = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #saving;
   /** Runs while a connection is new, after one that was lost. @type {ReturnType<typeof setTimeout> | undefined} */
@@ -109,7 +111,7 @@ export class Reading {
   /** The page goes away: keep what has come, and read no more. */
   leave() {
     // Where tabs cannot agree, another one may be further.
-    if (this.#saving !== undefined) this.#save({ unasked: this.isCurrent && tabsAgree });
+    if (this.#saving !== undefined || this.#writes > 0) this.#save({ unasked: this.isCurrent && tabsAgree });
     // What was stopped before it had an id is still to be stopped.
     if (this.isCurrent) this.hangUp();
   }
@@ -130,10 +132,9 @@ export class Reading {
   /** @param {boolean} isOwn */
   async #read(isOwn) {
     const answer = this.#answer;
-    if (!isOwn) {
-      await this.#around.refresh();
-      answer.figures.interrupted = true;
-    }
+    // Also where it was asked for here: another tab may have had the lock before, and have asked.
+    await this.#around.refresh();
+    if (!isOwn || answer.generation !== "") answer.figures.interrupted = true;
     while (this.isCurrent) {
       const { signal } = this.#controller;
       const place = await this.#around.turns.take({
@@ -243,6 +244,7 @@ export class Reading {
     clearTimeout(this.#saving);
     this.#saving = undefined;
     this.#savedAt = performance.now();
-    this.#around.save({ unasked });
+    this.#writes += 1;
+    this.#around.save({ unasked }).finally(() => (this.#writes -= 1));
   }
 }

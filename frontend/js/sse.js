@@ -435,7 +435,8 @@ async function readProblem(response, signal) {
     if (/\bjson\b/i.test(response.headers.get("Content-Type") ?? "")) text = await response.text();
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof TypeError)) throw error;
+    // It was cut, or silent for too long.
+    if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
   }
   const problem = parseObject(text);
   /** @type {{field: string, message: string}[]} */

@@ -264,14 +264,6 @@ export class Store {
     return this.#read("drafts", (store) => store.get(conversation), undefined);
   }
 
-  /** @returns {Promise<Draft[]>} those of tabs that are gone, for conversations that were not begun */
-  async leftDrafts() {
-    const range = IDBKeyRange.bound(NEW, `${NEW}\uffff`);
-    /** @type {Draft[]} */
-    const drafts = await this.#read("drafts", (store) => store.getAll(range), []);
-    return drafts.filter(({ isLeft }) => isLeft);
-  }
-
   /** @returns {Promise<Preset[]>} by name */
   async presets() {
     /** @type {Preset[]} */
@@ -447,6 +439,30 @@ export class Store {
       keepDraft(transaction, draft);
       transaction.commit();
     });
+  }
+
+  /**
+   * Take over what a tab that is gone has left of a conversation that was not begun; of all tabs, one does.
+   *
+   * @param {string} key of the tab that takes it
+   * @returns {Promise<Draft | undefined>}
+   */
+  async takeLeftDraft(key) {
+    /** @type {Draft | undefined} */
+    let draft;
+    const taken = await this.#write(["drafts"], changed({ drafts: [key] }), (transaction) => {
+      const store = transaction.objectStore("drafts");
+      const get = store.getAll(IDBKeyRange.bound(NEW, `${NEW}\uffff`));
+      get.onsuccess = () => {
+        const left = get.result.find(({ isLeft }) => isLeft);
+        if (!left) return transaction.abort();
+        draft = { ...left, conversation: key, isLeft: false };
+        store.delete(left.conversation);
+        store.put(draft);
+        transaction.commit();
+      };
+    });
+    return taken ? draft : undefined;
   }
 
   /** @param {Preset} preset */

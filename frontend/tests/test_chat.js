@@ -3,7 +3,7 @@ import { Chats } from "../js/chats.js";
 import { newAnswer } from "../js/answer.js";
 import { VERSION } from "../js/schema.js";
 import { models } from "../js/models.js";
-import { Store, defaultSettings, newId } from "../js/store.js";
+import { NEW, Store, defaultSettings, newId } from "../js/store.js";
 import { inOneTab, Turns } from "../js/turns.js";
 import { equal, ok, test } from "./harness.js";
 
@@ -118,6 +118,56 @@ async function until(condition) {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
+/**
+ * Hold back what a store is asked, as a slow pipe does, until that is called which is returned.
+ *
+ * @param {Store} store
+ * @param {...("message" | "messagesAt" | "saveAnswer" | "add" | "conversation" | "update" | "saveDraft")} methods
+ */
+function hold(store, ...methods) {
+  const { promise, resolve } = Promise.withResolvers();
+  for (const method of methods) {
+    const call = /** @type {(...args: any[]) => any} */ (store[method].bind(store));
+    store[method] = async (/** @type {any[]} */ ...args) => {
+      // Functions cannot be copied, and need not be.
+      const given = args.map((value) => (typeof value === "function" ? value : structuredClone(value)));
+      await promise;
+      return call(...given);
+    };
+  }
+  return () => resolve(undefined);
+}
+
+/**
+ * Hold back what a store answers, until that is called which is returned.
+ *
+ * @param {Store} store
+ * @param {...("add" | "draft" | "messages" | "conversations")} methods
+ */
+function holdAnswers(store, ...methods) {
+  const { promise, resolve } = Promise.withResolvers();
+  for (const method of methods) {
+    const call = /** @type {(...args: any[]) => any} */ (store[method].bind(store));
+    store[method] = async (/** @type {any[]} */ ...args) => {
+      const answer = await call(...args);
+      await promise;
+      return answer;
+    };
+  }
+  return () => resolve(undefined);
+}
+
+/** Tell other tabs nothing while something is done, as if the notices were on their way. @param {() => Promise<void>} body */
+async function untold(body) {
+  const { postMessage } = BroadcastChannel.prototype;
+  BroadcastChannel.prototype.postMessage = () => {};
+  try {
+    await body();
+  } finally {
+    BroadcastChannel.prototype.postMessage = postMessage;
+  }
+}
+
 /** Run without a database. @param {() => Promise<void>} body */
 async function keepingNothing(body) {
   const { open } = IDBFactory.prototype;
@@ -156,6 +206,11 @@ function shown(chat) {
 /** @param {Chat} chat */
 function last(chat) {
   return /** @type {Answer} */ (chat.state.messages.at(-1));
+}
+
+/** What is kept of the draft of a new conversation. @param {Chats} chats @param {string} name of the store */
+async function newDraft({ store }, name) {
+  return store.draft(NEW + sessionStorage.getItem(`${name} tab`));
 }
 
 /** @param {Chats} chats @param {Chat} chat */
@@ -225,28 +280,284 @@ test("what has ended is asked by no other tab, however long it takes to be writt
       const { held = [], pending = [] } = await navigator.locks.query();
       return [held, pending].map((list) => list.filter((lock) => lock.name?.startsWith(name)).length);
     };
-    const gate = Promise.withResolvers();
-    const { store } = one;
-    for (const method of /** @type {const} */ (["message", "saveAnswer"])) {
-      const call = /** @type {(...args: any[]) => any} */ (store[method].bind(store));
-      store[method] = async (/** @type {any[]} */ ...args) => {
-        const given = structuredClone(args);
-        await gate.promise;
-        return call(...given);
-      };
-    }
     const chat = one.shown;
     chat.send("hello");
     const asked = await server.request(0);
+    const pass = hold(one.store, "message", "saveAnswer");
     await until(async () => (await locks()).join() === "1,1");
     asked.open("g");
     asked.finish();
     await until(() => last(chat).end);
     await other.store.message(chat.id, last(chat).id);
     equal(await locks(), [1, 1]);
-    gate.resolve(undefined);
+    pass();
     await until(async () => (await locks()).join() === "0,0");
     equal([server.asked.length, other.isRunning(chat.id)], [1, false]);
+  }));
+
+test("a question that another tab was first to ask is asked once, however late it is told", () =>
+  withTabs(async ({ server, open }) => {
+    const one = await open();
+    await one.store.add(conversation({ head: "a1", outbox: [{ id: "w", content: "wait", think: false }] }), [
+      question("q1", null),
+      answer("a1", "q1", { content: "So", end: { kind: "stop" } }),
+    ]);
+    await one.show("c");
+    const other = await open();
+    // The other tab gets the lock while this one is still busy with what it has written.
+    const pass = hold(one.store, "conversation");
+    one.shown.release();
+    const asked = await server.request(0);
+    await until(() => other.isRunning("c"));
+    await untold(async () => {
+      pass();
+      await until(() => one.shown.running);
+      asked.open("g");
+      asked.say(1, { token: "Yes" });
+      asked.finish();
+      await until(() => last(one.shown).end || server.asked.length > 1);
+    });
+    equal([server.asked.length, last(one.shown).content], [1, "Yes"]);
+  }));
+
+test("what another tab begins while a conversation is being loaded is in it", () =>
+  withTabs(async ({ server, open }) => {
+    const [one, other] = [await open(), await open()];
+    await one.store.add(conversation(), [question("q1", null)]);
+    const pass = holdAnswers(other.store, "messages");
+    const shows = other.show("c");
+    await one.store.messages("c");
+    await one.show("c");
+    one.shown.send("hello");
+    await server.request(0);
+    await until(async () => (await one.store.messages("c")).length === 3);
+    const heard = new Promise((resolve) => other.store.onChange(resolve));
+    await one.rename("c", "B");
+    await heard;
+    pass();
+    await shows;
+    await until(() => other.list[0]?.title === "B");
+    await until(() => shown(other.shown).length === 3);
+  }));
+
+test("a question is never asked for without what is before it", () =>
+  withTabs(async ({ server, open }) => {
+    const [one, other] = [await open(), await open()];
+    await one.store.add(conversation(), [question("q1", null)]);
+    await one.show("c");
+    await other.show("c");
+    // Reads of one database may overtake each other.
+    const { message } = other.store;
+    const gate = Promise.withResolvers();
+    other.store.message = async (id, messageId) => {
+      const found = await message.call(other.store, id, messageId);
+      if (found?.role === "user") await gate.promise;
+      return found;
+    };
+    one.shown.send("hello");
+    await server.request(0);
+    await until(() => other.isRunning("c"));
+    one.suspend();
+    equal((await server.request(1)).body.messages.length, 2);
+    gate.resolve(undefined);
+  }));
+
+test("what another tab has removed while the list was read is not in it", () =>
+  withTabs(async ({ open, name }) => {
+    const one = await open();
+    await one.store.add(conversation(), [question("q1", null)]);
+    const store = new Store(name);
+    await store.open();
+    const pass = holdAnswers(store, "conversations");
+    const late = new Chats(store, { name, changed: () => {}, began: () => {}, gone: () => {} });
+    const opens = late.open();
+    await store.conversation("c");
+    const heard = new Promise((resolve) => store.onChange(({ messages }) => messages.length === 0 && resolve(undefined)));
+    await one.store.remove(["c"]);
+    await heard;
+    await new Promise((resolve) => setTimeout(resolve));
+    await store.conversation("c");
+    pass();
+    await opens;
+    await until(() => late.list.length === 0);
+    store.close();
+  }));
+
+test("what waits in a conversation that is not shown goes, and is read there", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    const chat = chats.shown;
+    chat.send("one");
+    const first = await server.request(0);
+    first.open("g");
+    await until(() => last(chat).generation);
+    chat.send("two");
+    await chats.showNew();
+    first.finish();
+    const second = await server.request(1);
+    equal(chats.isRunning(chat.id), true);
+    second.open("h");
+    second.say(1, { token: "Two" });
+    await until(() => last(chat).content === "Two");
+    await chats.show(chat.id);
+    equal(last(chats.shown).content, "Two");
+  }));
+
+test("what is sent while one that waited is being written waits behind it", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    const chat = chats.shown;
+    chat.send("one");
+    const first = await server.request(0);
+    first.open("g");
+    await until(() => last(chat).generation);
+    chat.send("two");
+    await until(async () => (await chats.store.conversation(chat.id))?.outbox.length === 1);
+    const pass = hold(chats.store, "add");
+    first.finish();
+    await until(() => last(chat).end);
+    chat.send("three");
+    pass();
+    const second = await server.request(1);
+    equal([second.body.messages.at(-1).content, chat.state.outbox.map(({ content }) => content)], ["two", ["three"]]);
+    second.open("h");
+    second.finish();
+    const third = await server.request(2);
+    equal(third.body.messages.map((/** @type {any} */ { content }) => content).filter(Boolean), ["one", "two", "three"]);
+  }));
+
+test("what is being sent cannot be taken back", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    const waiting = { id: "w", content: "wait", think: false };
+    const messages = [question("q1", null), answer("a1", "q1", { content: "So", end: { kind: "stop" } })];
+    await chats.store.add(conversation({ head: "a1", outbox: [waiting] }), messages);
+    await chats.show("c");
+    const pass = holdAnswers(chats.store, "add");
+    const chat = chats.shown;
+    chat.release();
+    chat.editLast();
+    pass();
+    await server.request(0);
+    equal([shown(chat).length, chat.state.draft, chat.state.outbox], [4, "", []]);
+  }));
+
+test("what another tab has changed while one that waited was written stays", () =>
+  withTabs(async ({ server, open }) => {
+    const [one, other] = [await open(), await open()];
+    const waiting = { id: "w", content: "wait", think: false };
+    const messages = [question("q1", null), answer("a1", "q1", { content: "So", end: { kind: "stop" } })];
+    await one.store.add(conversation({ head: "a1", outbox: [waiting] }), messages);
+    await until(() => other.list.length > 0);
+    await one.show("c");
+    const pass = hold(one.store, "add");
+    one.shown.release();
+    const heard = new Promise((resolve) => one.store.onChange(resolve));
+    await other.rename("c", "B");
+    await heard;
+    await one.store.conversation("c");
+    pass();
+    await server.request(0);
+    equal([one.list[0]?.title, one.shown.title], ["B", "B"]);
+  }));
+
+test("what is written is not replaced by what another tab wrote before", () =>
+  withTabs(async ({ open }) => {
+    const [one, other] = [await open(), await open()];
+    await one.store.add(conversation(), [question("q1", null)]);
+    await one.show("c");
+    await other.show("c");
+    const pass = holdAnswers(one.store, "draft");
+    const heard = new Promise((resolve) => one.store.onChange(resolve));
+    other.shown.setDraft("old");
+    other.shown.keepDraft();
+    await heard;
+    one.shown.setDraft("new");
+    one.shown.keepDraft();
+    pass();
+    await until(async () => (await one.store.draft("c"))?.text === "new");
+    await new Promise((resolve) => setTimeout(resolve));
+    equal(one.shown.state.draft, "new");
+  }));
+
+test("a page that comes back has not left its draft to others", () =>
+  withTabs(async ({ open, name }) => {
+    const one = await open();
+    one.shown.setDraft("mine");
+    one.suspend();
+    equal((await newDraft(one, name))?.isLeft, true);
+    await one.resume();
+    equal((await newDraft(one, name))?.isLeft, undefined);
+    equal([(await newDraft(one, name))?.text, one.shown.state.draft], ["mine", "mine"]);
+  }));
+
+test("a page that comes back shows the draft as it was left elsewhere", () =>
+  withTabs(async ({ open }) => {
+    const [one, other] = [await open(), await open()];
+    await one.store.add(conversation(), [question("q1", null)]);
+    await one.show("c");
+    await other.show("c");
+    one.shown.setDraft("hello");
+    one.suspend();
+    await until(() => other.shown.state.draft === "hello");
+    await untold(async () => {
+      other.shown.setDraft("hello again");
+      other.shown.keepDraft();
+      await until(async () => (await other.store.draft("c"))?.text === "hello again");
+    });
+    await one.resume();
+    equal(one.shown.state.draft, "hello again");
+  }));
+
+test("a draft that was left is taken by one tab, and never by none", () =>
+  withTabs(async ({ open, name }) => {
+    const one = await open();
+    one.shown.setDraft("left");
+    one.suspend();
+    equal((await newDraft(one, name))?.isLeft, true);
+    const next = () => {
+      sessionStorage.removeItem(`${name} tab`);
+      return open();
+    };
+    const tabs = await Promise.all([next(), next()]);
+    equal(tabs.map(({ shown: { state } }) => state.draft).sort(), ["", "left"]);
+  }));
+
+test("what had ended before it was stopped is shown as it ended", () =>
+  withTabs(async ({ server, open }) => {
+    const [one, other] = [await open(), await open()];
+    const chat = one.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    asked.open("g");
+    asked.say(1, { token: "Hi" });
+    await until(() => last(chat).content === "Hi");
+    await other.show(chat.id);
+    await until(() => last(other.shown).content === "Hi");
+    const pass = hold(other.store, "message", "messagesAt");
+    asked.say(2, { token: " there" });
+    asked.finish();
+    await until(async () => (await kept(one, chat)).end);
+    other.shown.stop();
+    pass();
+    await until(() => last(other.shown).content === "Hi there");
+    equal([last(other.shown).end, (await kept(one, chat)).end], [{ kind: "stop" }, { kind: "stop" }]);
+  }));
+
+test("a page that goes away keeps the id that it was about to keep", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    const chat = chats.shown;
+    chat.send("hello");
+    const asked = await server.request(0);
+    const { saveAnswer } = chats.store;
+    // What is to be asked first is never done: the page is gone before.
+    chats.store.saveAnswer = (answer, options) =>
+      options?.unasked ? saveAnswer.call(chats.store, answer, options) : new Promise(() => {});
+    asked.open("g");
+    await until(() => last(chat).generation === "g");
+    chats.suspend();
+    equal((await kept(chats, chat)).generation, "g");
   }));
 
 test("what another tab has stopped and gone on with is read in its place", () =>
@@ -332,6 +643,7 @@ test("what was written for a new conversation is there when the one that is show
   withTabs(async ({ open }) => {
     const chats = await open();
     await chats.store.add(conversation(), [question("q1", null)]);
+    await until(() => chats.list.length === 1);
     chats.shown.setDraft("to be asked");
     await chats.show("c");
     await chats.remove(["c"]);
@@ -515,7 +827,7 @@ test("a server that does not know a model any more is asked what it serves", () 
   }));
 
 test("a new conversation goes on with the model that was used last, if it is served", () =>
-  withTabs(async ({ server, open }) => {
+  withTabs(async ({ server, open, name }) => {
     await serve(server, { id: "first" }, { id: "second" });
     const one = await open();
     one.shown.setSettings({ model: "second", temperature: 1 });
@@ -528,10 +840,10 @@ test("a new conversation goes on with the model that was used last, if it is ser
     const other = await open();
     equal([other.shown.id, other.shown.state.settings.model], ["", "second"]);
     other.suspend();
-    equal(await other.store.leftDrafts(), []);
+    equal(await newDraft(other, name), undefined);
     other.shown.setSettings({ model: "first" });
     other.suspend();
-    await until(async () => (await other.store.leftDrafts())[0]?.settings?.model === "first");
+    await until(async () => (await newDraft(other, name))?.settings?.model === "first");
     other.shown.setSettings({ model: "second" });
     await serve(server, { id: "first" });
     other.shown.send("hello again");

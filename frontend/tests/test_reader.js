@@ -189,6 +189,12 @@ test("a problem before the first byte: refused, with what is wrong with each fie
   equal(await follow(server.url).outcome, { state: "refused", status: 422, code: "invalid_request", message });
 });
 
+test("a problem whose text does not come: refused, without it", async () => {
+  const server = await scripted({ status: 503, headers: PROBLEM, body: ['{"code": '], then: "hold" });
+  const outcome = await follow(server.url, { times: { ...SOON, silence: 300 } }).outcome;
+  equal([outcome.state, "code" in outcome && outcome.code], ["refused", "http_503"]);
+});
+
 for (const [status, type] of /** @type {const} */ ([
   [502, "text/html"],
   [200, "text/html"],

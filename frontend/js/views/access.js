@@ -99,14 +99,18 @@ class AccessView {
     around.foot.append(this.#logOut);
     update(this.#logOut, { hidden: this.#since === 0 });
 
-    window.addEventListener("storage", ({ key, newValue }) => key === SESSION && this.#heed(newValue));
+    // A notice may be older than what is kept.
+    window.addEventListener("storage", ({ key, storageArea }) => key === SESSION && this.#heed(storageArea?.getItem(key) ?? null));
+    // A page that was left was not told.
+    window.addEventListener("pageshow", () => sessionSince() > this.#since && this.#heed(String(sessionSince())));
   }
 
   /** @param {Visitor} visitor */
   async admission({ askedAt, isOwn = false, isRevoked = false, signal }) {
     signal?.throwIfAborted();
-    // Somebody came in since, here or in another tab.
-    if (this.#since > askedAt) return;
+    // Somebody came in since, here or in another tab, also where this one has yet to be told. A clock may be set back.
+    this.#since = sessionSince() || this.#since;
+    if (this.#since > askedAt && this.#since <= Date.now()) return;
     if (isRevoked) this.#draw(this.#texts.dialog.revoked);
     else if (this.#since > 0) this.#draw(this.#texts.dialog.ended);
     if (this.#since > 0) this.#keep(null);
@@ -117,9 +121,12 @@ class AccessView {
         reject(signal.reason);
       });
     });
-    if (isOwn) this.#isPutOff = false;
-    else await pauseInTyping(signal);
-    if (this.#waiting.size > 0) this.#ask();
+    if (isOwn) {
+      this.#isPutOff = false;
+      this.#ask();
+    } else {
+      pauseInTyping().then(() => this.#waiting.size > 0 && this.#ask());
+    }
     await admitted;
   }
 
@@ -353,25 +360,22 @@ async function request(method, headers, address = ADDRESS) {
 /**
  * Wait until nothing is being typed.
  *
- * @param {AbortSignal} [signal]
  * @returns {Promise<void>}
  */
-function pauseInTyping(signal) {
-  return new Promise((resolve, reject) => {
+function pauseInTyping() {
+  return new Promise((resolve) => {
     const focused = document.activeElement;
     if (!(focused instanceof HTMLTextAreaElement) || focused.value === "") return resolve();
     const heard = new AbortController();
-    const settle = (/** @type {() => void} */ act) => () => {
-      clearTimeout(timer);
+    const settle = () => {
       heard.abort();
-      act();
+      resolve();
     };
-    let timer = setTimeout(settle(resolve), TYPING_PAUSE_MS);
+    let timer = setTimeout(settle, TYPING_PAUSE_MS);
     const again = () => {
       clearTimeout(timer);
-      timer = setTimeout(settle(resolve), TYPING_PAUSE_MS);
+      timer = setTimeout(settle, TYPING_PAUSE_MS);
     };
     document.addEventListener("input", again, { signal: heard.signal });
-    signal?.addEventListener("abort", settle(() => reject(signal.reason)), { signal: heard.signal });
   });
 }
