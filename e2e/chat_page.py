@@ -91,12 +91,27 @@ class ChatPage:
         self.page.goto(self.url)
         for module in ("sse.js", "views/conversation.js"):
             self.page.evaluate("(url) => import(url)", f"{self.url}js/{module}")
-        # The last thing that it does; what is pressed before may not be heard.
-        expect(self.page.locator("#message")).to_be_focused()
+        self.wait_listening()
         return self
 
     def reload(self) -> None:
+        """Load the page anew; return when it listens."""
         self.page.reload(wait_until="domcontentloaded")
+        self.wait_listening()
+
+    def wait_listening(self) -> None:
+        """Wait for the last thing that a page does which is loaded: what is pressed before may not be heard."""
+        expect(self.page.locator("#message")).to_be_focused()
+
+    def wait_still(self) -> None:
+        """Wait until nothing slides or fades any more; what turns for ever may."""
+        self.page.evaluate(
+            """async () => {
+                const moving = () => document.getAnimations().filter(({ effect, playState }) =>
+                    playState === "running" && effect.getComputedTiming().endTime < Infinity);
+                while (moving().length > 0) await Promise.allSettled(moving().map(({ finished }) => finished));
+            }"""
+        )
 
     def send(self, text: str) -> None:
         """Send with the Enter key; return when the question stands in the conversation."""

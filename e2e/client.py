@@ -61,11 +61,13 @@ def asynchronous(
     return run
 
 
-async def eventually(condition: Callable[[], Result], what: str) -> Result:
+async def eventually(
+    condition: Callable[[], Result], what: str, timeout_s: float = TIMEOUT_S
+) -> Result:
     """Return the first truthy result of `condition`, while other clients go on reading."""
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while not (result := condition()):
-        assert time.monotonic() < deadline, f"waited {TIMEOUT_S} s for {what}; last: {result!r}"
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}; last: {result!r}"
         await asyncio.sleep(0.02)
     return result
 

@@ -187,7 +187,7 @@ def in_a_thread(relay: FaultyRelay) -> Iterator[FaultyRelay]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
     try:
-        assert up.wait(10)
+        assert up.wait(30)
         yield relay
     finally:
         loop.call_soon_threadsafe(down.set)

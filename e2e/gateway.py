@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from e2e.stack import http_client
+from e2e.stack import free_port, http_client
 
 
 class Gateway:
@@ -24,8 +24,8 @@ class Gateway:
         self.asked: list[str] = []
         self._target = url
         self._prefix = prefix
-        self._server = self._listen(0)
-        self._port = self._server.server_address[1]
+        self._port = free_port()  # it comes back to it
+        self._server = self._listen(self._port)
         self.url = f"http://127.0.0.1:{self._port}{prefix}"
 
     def close(self) -> None:

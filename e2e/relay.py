@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 
 
 class Relay:
@@ -14,6 +15,7 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._ends: set[socket.socket] = set()
         self._plugged_in = True
+        self.flaps = 0
         self._flowing = threading.Event()
         self._flowing.set()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -32,6 +34,11 @@ class Relay:
 
     def plug_in(self) -> None:
         self._plugged_in = True
+
+    def flap(self, times: int) -> None:
+        """Break every connection, and so many `times` the next one a moment after it has an answer; then unplug."""
+        self.flaps = times
+        self.cut()
 
     def hold(self) -> None:
         """Keep back what the server says until `let_go`."""
@@ -71,6 +78,11 @@ class Relay:
                     if flowing:
                         flowing.wait()
                     sink.sendall(data)
+                    if flowing and self.flaps:
+                        time.sleep(0.2)
+                        self.flaps -= 1
+                        self._plugged_in = self.flaps > 0
+                        break
             except OSError:
                 pass  # cut; the other direction hears of it below
             shut(sink)

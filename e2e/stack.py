@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -43,10 +44,15 @@ def wait_for(condition: Callable[[], Result], what: str, timeout_s: float = 30) 
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, below those that a system gives to connections by itself."""
+    while True:
+        with socket.socket() as sock:
+            port = random.randrange(10_000, 32_768)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # it is taken
+            return port
 
 
 def _close_output() -> None:
@@ -191,7 +197,10 @@ class Stack:
                 except OSError:
                     continue
                 credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            try:
                 found.append(psutil.Process(int.from_bytes(credentials[:4], sys.byteorder)))
+            except psutil.NoSuchProcess:
+                continue  # it was killed in between
         return sorted(found, key=lambda process: process.create_time())
 
     def processes(self) -> list[psutil.Process]:
@@ -208,8 +217,14 @@ class Stack:
 
     @staticmethod
     def _children(process: psutil.Process) -> list[psutil.Process]:
+        def lives(child: psutil.Process) -> bool:
+            try:
+                return bool(child.status() != psutil.STATUS_ZOMBIE)
+            except psutil.NoSuchProcess:
+                return False
+
         try:
-            return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
+            return [child for child in process.children() if lives(child)]
         except psutil.NoSuchProcess:
             return []
 

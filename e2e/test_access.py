@@ -21,6 +21,7 @@ LONG_ANSWER = Path(__file__).parent.parent / "frontend" / "tests" / "long_answer
 
 def violations(chat: ChatPage) -> list[tuple[str, str]]:
     """Return what breaks a rule (WCAG 2.2 A and AA, and best practice): the rule, and where."""
+    chat.wait_still()  # half-faded colours have too little contrast
     found: list[dict[str, Any]] = chat.page.evaluate(
         "async () => (await axe.run(document, { resultTypes: ['violations'] })).violations"
     )
@@ -99,6 +100,7 @@ def test_an_answer_that_failed(chat: ChatPage) -> None:
 
 def test_an_absent_network(chat: ChatPage, relay: Relay) -> None:
     chat.page.goto(relay.url + "/")
+    chat.wait_listening()
     chat.page.evaluate(AXE)
     chat.send(script("offline", ["say", "Here. "], ["wait", "never"]))
     chat.wait_answer("Here. ")

@@ -68,8 +68,8 @@ async def test_streams_go_on_and_nobody_dies_when_the_log_cannot_be_written(
         return await (await chat(stack, "good morning")).rest()
 
     assert (await answered()).text == "good morning "
-    stack.hup()
     old = stack.engines()
+    stack.hup()
     await eventually(lambda: [each for each in stack.engines() if each not in old], "a reload")
     assert (await answered()).text == "good morning "
     stack.interrupt()

@@ -29,6 +29,11 @@ def sent(chat: ChatPage, send: Callable[[], object]) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in messages]
 
 
+def wait_held(chat: ChatPage, held: list[Route]) -> None:
+    """Wait until the page has asked for what a test holds back."""
+    wait_for(lambda: chat.page.evaluate("1") and held, "the request")
+
+
 # Branches
 
 
@@ -265,6 +270,7 @@ def test_what_is_sent_is_seen_before_the_views_of_messages_are_there(
     views = "**/views/conversation.js"
     page.route(views, lambda route: route.abort())
     page.goto(chat.url)
+    chat.wait_listening()
     chat.composer.fill("is anybody there")
     chat.composer.press("Enter")
     expect(chat.questions).to_have_text("is anybody there")
@@ -403,6 +409,7 @@ def test_another_tab_stops_what_has_not_begun(
     first.page.route("**/chat", hold)
     first.page.on("request", lambda request: stopped.append(request.method))
     first.send(script("early-stop", ["wait", "never"]))
+    wait_held(first, held)
     expect(second.questions).to_have_count(2)
     second.stop()
     first.wait_note("Stopped")
@@ -492,7 +499,7 @@ def test_a_question_on_its_way_is_not_asked_by_another_tab(
     held: list[Route] = []
     first.page.route("**/chat", lambda route: held.append(route))
     first.send("once")
-    expect(first.answers).to_have_count(1)
+    wait_held(first, held)
     second = open_chat(stack.url)
     second.go(first.address)
     second.wait_waiting("Sending…")
@@ -591,7 +598,7 @@ def test_by_plain_http_a_question_on_its_way_is_not_given_up_by_who_looks_at_it(
     held: list[Route] = []
     first.page.route("**/chat", lambda route: held.append(route))
     first.send("slowly")
-    expect(first.answers).to_have_count(1)
+    wait_held(first, held)
     second.go(first.address)
     second.wait_waiting("Sending…")
     second.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
@@ -769,15 +776,15 @@ def test_what_is_sent_as_the_page_goes_away_is_sent_or_still_written(chat: ChatP
     for index in range(10):
         chat.new_chat() if index else None
         chat.composer.fill(f"quick {index}")
-        chat.page.evaluate(
-            """() => {
-                document.querySelector("#composer").requestSubmit();
-                location.reload();
-            }"""
-        )
-        chat.page.wait_for_load_state()
+        with chat.page.expect_navigation(wait_until="domcontentloaded"):
+            chat.page.evaluate(
+                """() => {
+                    document.querySelector("#composer").requestSubmit();
+                    location.reload();
+                }"""
+            )
+        chat.wait_listening()
         text = f"quick {index}"
-        expect(chat.composer.or_(chat.questions.last).first).to_be_visible()
         wait_for(
             lambda text=text: (  # type: ignore[misc]
                 chat.composer.input_value() == text or chat.questions.all_text_contents() == [text]

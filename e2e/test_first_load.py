@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from e2e.chat_page import MODULES, ChatPage
-from e2e.stack import Stack
+from e2e.stack import Stack, wait_for
 
 MOST_BYTES = 60_000
 # Each holds back the first paint. Browsers open six connections to a host, so a seventh costs it another round trip.
@@ -40,8 +40,9 @@ def test_the_first_load_is_small_and_from_one_host(page: Page, stack: Stack) -> 
     )
     network.send("Network.enable")
     page.goto(stack.url + "/", wait_until="networkidle")
+    expect(page.locator("#message")).to_be_focused()  # there may have been a lull before
+    wait_for(lambda: page.evaluate("1") and set(urls) == set(sizes), "all to arrive")
     assert {url for url in urls.values() if not url.startswith(stack.url + "/")} == set()
-    assert [url for request, url in urls.items() if request not in sizes] == []  # all has arrived
     by_path = {urls[request].removeprefix(stack.url): size for request, size in sizes.items()}
     assert sum(sizes.values()) <= MOST_BYTES, by_path  # heads of the responses included
 
@@ -96,6 +97,7 @@ def test_every_module_that_it_needs_is_named_in_its_head(page: Page, stack: Stac
     page.route(stack.url + "/", serve_without_the_names)
     page.on("request", lambda request: loaded.append(request.url.removeprefix(stack.url + "/")))
     page.goto(stack.url + "/", wait_until="networkidle")
+    expect(page.locator("#message")).to_be_focused()  # there may have been a lull before
     needed = {path for path in loaded if path.startswith("js/")} - {
         "js/main.js",
         "js/chosen_theme.js",

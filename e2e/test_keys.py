@@ -42,7 +42,9 @@ def routes() -> list[tuple[str, str]]:
 
 def write_keys(stack: Stack, **names: str) -> None:
     lines = [f"{name}:{hash_of(key)}\n" for name, key in names.items()]
-    (stack.folder / "keys").write_text("".join(lines))
+    # All at once: half of it would be read, too.
+    (stack.folder / "new-keys").write_text("".join(lines))
+    (stack.folder / "new-keys").replace(stack.folder / "keys")
 
 
 def start_with_keys(start_stack: StartStack, **settings: Any) -> Stack:
@@ -192,7 +194,7 @@ async def test_a_key_that_is_taken_out_of_the_file_ends_what_runs_with_it(
     for answer in (bens, annas, left):
         await answer.until(lambda a: a.text == "one ")
     left.connection.close()  # nobody reads it, and it could be resumed
-    async with httpx.AsyncClient(base_url=stack.url) as browser:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as browser:
         await browser.post("/session", headers=headers(BEN))
         write_keys(stack, anna=ANNA)
         assert (await browser.get("/models")).status_code == 401
@@ -235,7 +237,7 @@ async def test_a_key_that_is_taken_out_of_the_environment_goes_with_the_next_rel
 def test_a_session_outlives_a_restart(start_stack: StartStack, tmp_path: Path) -> None:
     pairs = f"anna:{hash_of(ANNA)}"
     first = start_stack(api_keys=pairs, state_dir=tmp_path / "state")
-    with httpx.Client() as browser:
+    with httpx.Client(timeout=30) as browser:
         browser.post(first.url + "/session", headers=headers(ANNA))
         first.stop()
         second = start_stack(api_keys=pairs, state_dir=tmp_path / "state")
@@ -251,7 +253,7 @@ def test_a_session_outlives_a_restart(start_stack: StartStack, tmp_path: Path) -
 def test_a_client_behind_a_proxy_is_known_by_its_own_address(start_stack: StartStack) -> None:
     def wrong(stack: Stack, forwarded: str) -> int:
         asked = {**headers("wrong"), "X-Forwarded-For": forwarded, "X-Forwarded-Proto": "https"}
-        return httpx.get(stack.url + "/models", headers=asked).status_code
+        return http_client.get(stack.url + "/models", headers=asked).status_code
 
     pairs = f"anna:{hash_of(ANNA)}"
     behind = start_stack(api_keys=pairs, trusted_proxies="127.0.0.0/8, 10.0.0.1")
@@ -261,12 +263,12 @@ def test_a_client_behind_a_proxy_is_known_by_its_own_address(start_stack: StartS
     assert wrong(behind, "6.6.6.6, 192.0.2.1, 10.0.0.1") == 429
     assert wrong(behind, "192.0.2.1, 192.0.2.2") == 401
     asked = {**headers(ANNA), "X-Forwarded-For": "192.0.2.3", "X-Forwarded-Proto": "https"}
-    session = httpx.post(behind.url + "/session", headers=asked)
+    session = http_client.post(behind.url + "/session", headers=asked)
     assert "Secure" in session.headers["set-cookie"]
 
     exposed = start_stack(api_keys=pairs)  # where nobody is trusted, all of it is forged
     assert [wrong(exposed, f"192.0.2.{n}") for n in range(6)] == [401] * 5 + [429]
-    session = httpx.post(
+    session = http_client.post(
         start_stack(api_keys=pairs).url + "/session",
         headers={**headers(ANNA), "X-Forwarded-Proto": "https"},
     )

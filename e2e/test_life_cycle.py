@@ -182,10 +182,10 @@ def test_sigterm_ends_what_takes_too_long_with_a_terminal_event(
 def test_ctrl_c_ends_what_runs_at_once_with_a_terminal_event(
     start_stack: Callable[..., Stack],
 ) -> None:
-    stack = start_stack()
+    stack = start_stack(dirty_graceful_timeout=300)
     running = Reader(stack, script("a", ["say", "begun"], ["wait", "never"])).wait_text("begun")
     stack.interrupt()
-    wait_for(lambda: not stack.processes(), "every process to leave", timeout_s=10)
+    wait_for(lambda: not stack.processes(), "every process to leave")
     assert running.join().error == "shutdown"
     assert not running.done
     assert not running.cut
@@ -220,7 +220,7 @@ def reload_under_way(stack: Stack, readers: list[Reader]) -> None:
     wait_for(lambda: len(readers) > served + 6, "requests after the reload")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_reloads_lose_no_request_and_no_token(start_stack: Callable[..., Stack]) -> None:
     stack = start_stack(dirty_timeout=300)  # as long as one of its answers waits
     across = Reader(
@@ -354,7 +354,6 @@ def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(
 # SIGKILL
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_http_worker_costs_a_resumable_reader_nothing(
     start_stack: Callable[..., Stack],
 ) -> None:
@@ -377,11 +376,10 @@ def test_a_killed_http_worker_costs_a_resumable_reader_nothing(
         wait_for(lambda: len(stack.http_workers()) == 2, "a new HTTP worker")
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(
     start_stack: Callable[..., Stack],
 ) -> None:
-    stack = start_stack(max_running=2)
+    stack = start_stack(max_running=2, dirty_timeout=300)  # nobody waits for that
     for kill in range(KILLS):
         prompt = script(f"k{kill}", ["say", "begun"], ["wait", "never"])
         running = [
@@ -397,14 +395,13 @@ def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(
             reader.join()
             assert reader.error == "engine_lost"
             assert not reader.done
-            assert reader.ended_at - killed_at < 2
+            assert reader.ended_at - killed_at < 20  # at once, on a busy machine
         response = http_client.post(stack.url + "/chat/sync", json={"prompt": "next one"})
         assert response.json() == {"response": "next one "}
         lost = http_client.get(f"{stack.url}/chat/{running[1].generation_id}")
         assert lost.status_code == 404
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_dirty_arbiter_cuts_no_stream_and_leaves_no_orphan(
     start_stack: Callable[..., Stack],
 ) -> None:
@@ -509,7 +506,7 @@ def test_a_model_that_kills_its_process_while_loading_is_tried_five_times_a_minu
     def tries() -> int:
         return sum(line.startswith("load") for line in stack.journal())
 
-    wait_for(lambda: tries() == 5, "five tries")
+    wait_for(lambda: tries() == 5, "five tries", 90)
     # Only now is an engine up that stays: it has the tries before it on record, and waits.
     wait_for(
         lambda: stack.engines() and time.time() - stack.engines()[0].create_time() > 1,

@@ -124,9 +124,9 @@ async def test_without_a_line_only_a_free_place_will_do(start_stack: Callable[..
 async def test_a_silent_model_times_out_and_its_place_is_free_again(
     start_stack: Callable[..., Stack],
 ) -> None:
-    stack = start_stack(dirty_timeout=1, max_running=2)
+    stack = start_stack(dirty_timeout=3, max_running=2)
     # In all they take longer than the timeout, and the line too; each of their silences is shorter.
-    steps: list[list[Any]] = [["say", "x"], ["sleep", 0.3]] * 5
+    steps: list[list[Any]] = [["say", "x"], ["sleep", 0.8]] * 5
     steady = await chat(stack, script("steady", *steps))
     silent = await begun(stack, "silent", resumable=True)
     waiting = await queued(stack, "waiting")
@@ -150,7 +150,7 @@ async def test_a_silent_model_times_out_and_its_place_is_free_again(
 async def test_a_generation_that_takes_too_long_ends_with_length(
     start_stack: Callable[..., Stack],
 ) -> None:
-    stack = start_stack(max_generation_seconds=1, max_running=1)
+    stack = start_stack(max_generation_seconds=3, max_running=1)
     endless = await chat(stack, script("endless", ["words", 1_000_000]), resumable=True)
     # Its time begins when it runs, not when it is asked.
     waiting = await queued(stack, "waiting", ["sleep", 0.3], ["say", "x"])
@@ -320,7 +320,7 @@ async def test_what_runs_on_another_engine_than_its_own_is_stopped_like_any_othe
 async def test_the_write_timeout_does_not_hit_a_client_that_reads_slowly_but_steadily(
     start_stack: Callable[..., Stack],
 ) -> None:
-    stack = start_stack(write_timeout=1)
+    stack = start_stack(write_timeout=3)
     prompts = [
         script(name + LONG, ["words", 600], ["wait", "never"]) for name in ("steady", "deaf")
     ]

@@ -342,12 +342,17 @@ def test_several_that_are_deleted_in_a_row_are_brought_back_together(wide: ListP
 def test_undo_is_offered_for_some_seconds_and_longer_to_who_is_there(wide: ListPage) -> None:
     wide.page.clock.install()
     wide.seed("One", "Two", "Three")
+    before = wide.page.evaluate("Date.now()")
     wide.choose("One", "Delete")
-    wide.page.mouse.move(900, 400)
-    wide.page.clock.run_for(11_000)
     expect(wide.undo).to_be_visible()
-    wide.page.clock.run_for(2000)
+    after = wide.page.evaluate("Date.now()")
+    wide.page.mouse.move(900, 400)
+    # However long all that took: the clock stands still at eleven seconds, and then has passed thirteen.
+    wide.page.clock.pause_at((before + 11_000) / 1000)
+    expect(wide.undo).to_be_visible()
+    wide.page.clock.run_for(after - before + 2000)
     expect(wide.undo).to_be_hidden()
+    wide.page.clock.resume()
     wide.item("Two").get_by_role("button").focus()
     for key in ("Enter", "End", "Enter"):
         wide.page.keyboard.press(key)
@@ -434,7 +439,7 @@ def test_the_drawer_fits(width: int, height: int, locale: str, open_as: OpenAs) 
     listed.page.evaluate(SEED, ["word " * 60, "مرحبًا " * 60])
     listed.button.click()
     expect(listed.items).to_have_count(2)
-    listed.page.wait_for_timeout(300)  # it slides in
+    listed.chat.wait_still()  # it slides in
     left, right = listed.root.evaluate(
         "e => [e.getBoundingClientRect().left, innerWidth - e.getBoundingClientRect().right]"
     )
@@ -454,6 +459,7 @@ def test_the_drawer_fits(width: int, height: int, locale: str, open_as: OpenAs) 
 def test_on_touch_everything_is_large_enough(phone: ListPage) -> None:
     seed_phone(phone, "One", "Two")
     phone.items.first.get_by_role("button").click()
+    expect(phone.menu).to_be_visible()
     controls = phone.page.locator("#list a:visible, #list button:visible, #show-list")
     assert controls.count() >= 12
     for control in controls.all():
@@ -467,7 +473,7 @@ def test_nothing_of_the_drawer_lies_under_what_a_phone_has_in_its_screen(phone: 
     screen = phone.page.context.new_cdp_session(phone.page)
     screen.send("Emulation.setSafeAreaInsetsOverride", {"insets": insets})
     seed_phone(phone, "One")
-    phone.page.wait_for_timeout(300)  # it slides in
+    phone.chat.wait_still()  # it slides in
     for control in phone.root.locator("a:visible, button:visible").all():
         box = control.bounding_box()
         assert box
@@ -517,7 +523,6 @@ def test_the_checker_of_accessibility_finds_nothing(
     listed.page.evaluate(AXE)
 
     def check() -> None:
-        listed.page.wait_for_timeout(200)  # its colours come slowly
         assert violations(listed.chat) == []
 
     if width == "390":

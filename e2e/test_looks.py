@@ -116,8 +116,7 @@ def test_forced_colours_show_what_backgrounds_said(open_as: OpenAs) -> None:
     toggle = chat.page.locator(".toggle span")
     before = style(toggle, "background-color")
     chat.think.check()
-    chat.page.wait_for_timeout(200)  # its colour changes slowly
-    assert style(toggle, "background-color") != before
+    wait_for(lambda: style(toggle, "background-color") != before, "another colour")
     chat.send(script("forced", ["say", "text"], ["wait", "never"]))
     chat.wait_answer("text")
     caret = chat.answer.locator("p")

@@ -52,7 +52,7 @@ async def answers(stack: Stack) -> None:
 async def test_whatever_a_model_does_to_its_process_the_next_question_is_answered(
     start_stack: Callable[..., Stack], kind: str
 ) -> None:
-    stack = start_stack(model=MODEL + kind, workers=1, dirty_timeout=5)
+    stack = start_stack(model=MODEL + kind, workers=1, dirty_timeout=10)
     for deed in DEEDS:
         if kind == "InThread" and deed == "stop_the_loop":
             continue  # there is none in a thread

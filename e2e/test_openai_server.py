@@ -208,7 +208,8 @@ def test_a_client_that_leaves_stops_the_model(client: OpenAI, stack: Stack) -> N
 def test_a_client_that_loses_its_patience_stops_the_model(stack: Stack, stream: bool) -> None:
     """Also before the head of a stream, which waits for the first word."""
     name = f"silent-{stream}"
-    with client_of(stack, timeout=0.5) as client, pytest.raises(openai.APITimeoutError):
+    # So long that the model has begun by then.
+    with client_of(stack, timeout=2) as client, pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(
             **asked(script(name, ["prefill", 1, 2], ["wait", "never"])), stream=stream
         )

@@ -105,7 +105,6 @@ def saying(greeting: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_a_model_that_is_saved_is_taken_up_however_it_is_saved(
     project: Path, developing: str
 ) -> None:

@@ -362,7 +362,9 @@ def test_the_page_works_below_a_subpath_over_http_2(
 
 
 def test_http_leads_to_https(proxy: Proxy) -> None:
-    answer = httpx.get(f"http://localhost:{proxy.http_port}/docs?x=1", follow_redirects=False)
+    answer = httpx.get(
+        f"http://localhost:{proxy.http_port}/docs?x=1", follow_redirects=False, timeout=30
+    )
     assert answer.status_code == 308
     assert answer.headers["location"].startswith("https://localhost")
     assert answer.headers["location"].endswith("/docs?x=1")

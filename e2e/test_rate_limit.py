@@ -51,8 +51,10 @@ def rows(stack: Stack) -> list[tuple[int]]:
 
 async def everything_runs(stack: Stack) -> None:
     """Wait for all of eight HTTP workers and two engines."""
-    await eventually(lambda: len(stack.engines()) == 2, "two engines")
-    await eventually(lambda: stack.log().count("Application startup complete") == 8, "8 workers")
+    await eventually(lambda: len(stack.engines()) == 2, "two engines", 90)
+    await eventually(
+        lambda: stack.log().count("Application startup complete") == 8, "8 workers", 90
+    )
 
 
 async def at_once(stack: Stack, count: int, path: str = "", **fields: Any) -> list[Answer]:
@@ -84,7 +86,7 @@ async def test_exactly_as_many_questions_pass_over_all_workers_routes_and_engine
     await everything_runs(stack)
     began = time.monotonic()
     answers = by_status(await at_once(stack, MANY))
-    assert time.monotonic() - began < 30, "too slow to tell: the minute moves on"
+    assert time.monotonic() - began < 55, "too slow to tell: the minute moves on"
     assert {status: len(found) for status, found in answers.items()} == {
         200: LIMIT,
         429: MANY - LIMIT,
@@ -138,6 +140,7 @@ async def test_exactly_as_many_run_at_once_and_each_end_gives_a_place_back(
         answer.connection.close()
     for answer in running[5:8]:
         assert await stop(stack, answer.id) == 204
+    await eventually(lambda: len(rows(stack)) == LIMIT - 3, "three free places")
     assert len(await ask(MANY)) == 3
 
     # An HTTP worker's death ends no resumable answer, so it frees no place.
@@ -154,7 +157,9 @@ async def test_exactly_as_many_run_at_once_and_each_end_gives_a_place_back(
     had = Counter(pid for (pid,) in rows(stack))[victim.pid]
     assert 0 < had < LIMIT
     victim.kill()
-    await eventually(lambda: len(stack.engines()) == 2, "another engine")
+    await eventually(
+        lambda: victim not in stack.engines() and len(stack.engines()) == 2, "another engine"
+    )
     assert len(await ask(MANY)) == had
 
     stack.open_gate("end")
@@ -166,7 +171,7 @@ async def test_exactly_as_many_run_at_once_and_each_end_gives_a_place_back(
 async def test_a_place_whose_http_worker_died_before_an_engine_had_it_is_free(
     start_stack: StartStack,
 ) -> None:
-    stack = start_stack(workers=2, limit_concurrent_generations=1)
+    stack = start_stack(workers=2, limit_concurrent_generations=1, dirty_timeout=300)
     (engine,) = stack.engines()
     with paused(engine):
         waiting = await Connection.open(stack)
@@ -228,7 +233,7 @@ def test_openai_s_client_comes_back_when_it_may(start_stack: StartStack) -> None
         began = time.monotonic()
         # It is refused once more at most: the place is free by then.
         assert client.chat.completions.create(**asked).choices[0].message.content == "one two "
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
         stream.read()
     with pytest.raises(openai.RateLimitError) as raised:
         all(client.chat.completions.create(**asked) for _ in range(10))
@@ -248,6 +253,7 @@ async def test_counts_that_cannot_be_written_refuse_and_say_so(start_stack: Star
         assert answer.status == 503
         assert answer.headers["retry-after"] == "5"
         assert "counts_unavailable" in (await answer.rest()).raw.decode()
+    await eventually(lambda: "counts.sqlite3 cannot be used" in stack.log(), "the line in the log")
     assert stack.log().count("counts.sqlite3 cannot be used") == 1
     assert "Traceback" not in stack.log()
     (stack.folder / "state" / "counts.sqlite3").unlink()

@@ -145,8 +145,14 @@ def test_the_scroll_bar_lets_go_while_it_is_dragged_and_not_for_ever(
     chat.wait_answer(PARAGRAPH * 35)
     frames(chat)
     assert chat.scroller.evaluate(TOP) == top
-    chat.page.mouse.move(bar, box["y"] + box["height"] + 50, steps=4)
-    expect(chat.to_end).to_be_hidden()
+
+    def drag_down() -> bool:
+        # More than once: the bar may be drawn later than the text that has made it smaller.
+        for beyond in (50, 60):
+            chat.page.mouse.move(bar, box["y"] + box["height"] + beyond, steps=4)
+        return chat.to_end.is_hidden()
+
+    wait_for(drag_down, "the end")
     stack.open_gate("bar-2")
     chat.wait_answer(PARAGRAPH * 40)
     frames(chat)
@@ -157,16 +163,20 @@ def test_the_scroll_bar_lets_go_while_it_is_dragged_and_not_for_ever(
 
 
 def settled(element: Locator, measure: str) -> Any:
-    """Return a measure of an element once it is the same in two looks, as after a smooth scroll."""
-    last: list[Any] = [None]
+    """Return a measure of an element once it is the same in three looks, as after a smooth scroll."""
+    looks: list[Any] = []
 
     def same() -> bool:
-        before, last[0] = last[0], element.evaluate(measure)
-        time.sleep(0.1)
-        return bool(before == last[0])
+        # Nothing moves while nothing is drawn, on a machine that is busy.
+        element.evaluate(
+            "async () => { for (let n = 0; n < 4; n += 1) await new Promise(requestAnimationFrame); }"
+        )
+        time.sleep(0.05)
+        looks.append(element.evaluate(measure))
+        return len(looks) >= 3 and looks[-1] == looks[-2] == looks[-3]
 
     wait_for(same, "rest")
-    return last[0]
+    return looks[-1]
 
 
 def test_a_reader_who_comes_back_to_the_end_is_followed_again(chat: ChatPage, stack: Stack) -> None:
@@ -258,7 +268,7 @@ def test_what_the_reader_opens_at_the_end_stays_where_it_is(chat: ChatPage, stac
     assert summary.evaluate(PLACE) == place
     summary.click()
     expect(chat.to_end).to_be_hidden()
-    assert summary.evaluate(PLACE) == place
+    assert settled(summary, PLACE) == place
     chat.stop()
 
 
@@ -405,8 +415,10 @@ def test_the_time_of_thinking_runs_while_nothing_arrives(chat: ChatPage, stack: 
     chat.think.check()
     chat.send(script("clock", ["think", "Hm. "], ["wait", "clock"], ["say", "Yes."]))
     summary = chat.thinking.locator("summary")
-    for seconds in (1, 2):
-        expect(summary).to_have_text(f"Thinking… {seconds} s")
+    counted = re.compile(r"^Thinking… [1-9]\d* s$")
+    expect(summary).to_have_text(counted)
+    expect(summary).not_to_have_text(summary.inner_text())
+    expect(summary).to_have_text(counted)
     stack.open_gate("clock")
     expect(summary).to_have_text(re.compile(r"Thought for \d+ s"))
 
@@ -429,7 +441,7 @@ def test_waiting_is_visible_within_a_tenth_of_a_second(chat: ChatPage) -> None:
             }, { capture: true });
         }"""
     )
-    for _ in range(3):
+    for _ in range(6):
         chat.send("are you there")
         chat.wait_waiting("Sending…")
         expect(chat.answers.last.locator(".waiting")).to_be_visible()
@@ -453,11 +465,11 @@ def test_a_connection_that_comes_and_goes_is_told_once(
             return seen;
         }"""
     )
-    for _ in range(3):
-        with chat.page.expect_response("**/chat/*"):
-            relay.cut()
+    relay.flap(3)
+    wait_for(lambda: relay.flaps == 0, "three times that it was there and was lost again")
     chat.wait_waiting("Connection lost. Reconnecting…")
     expect(chat.status).to_have_text("Connection lost. Reconnecting…")
+    relay.plug_in()
     stack.open_gate("flap")
     chat.wait_answer("Before and after.")
     expect(chat.status).to_have_text("The answer is complete.")
@@ -882,6 +894,7 @@ def test_a_new_chat_gives_back_what_the_old_one_took(chat: ChatPage) -> None:
 
     def converse() -> int:
         chat.send(script("memory", ["think", PARAGRAPH * 50], ["say", PARAGRAPH * 200]))
+        chat.wait_answer(PARAGRAPH * 200)
         chat.wait_finished()
         grown = nodes()
         chat.button("New chat").click()
@@ -892,4 +905,4 @@ def test_a_new_chat_gives_back_what_the_old_one_took(chat: ChatPage) -> None:
     converse()
     first = nodes()
     assert converse() > first + 200
-    assert nodes() < first + 50
+    wait_for(lambda: nodes() < first + 50, f"hardly more than {first} nodes")

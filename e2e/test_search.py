@@ -10,8 +10,9 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
-from e2e.stack import Stack
+from e2e.stack import Stack, wait_for
 from e2e.test_access import AXE, violations
+from e2e.test_reading import TOP, settled
 
 OpenChat = Callable[..., ChatPage]
 
@@ -95,7 +96,7 @@ def wait_marked(chat: ChatPage, words: list[str]) -> None:
         chat.page.evaluate(FRAMES)
     assert marked(chat.page) == words
     chat.page.evaluate(FRAMES)
-    assert chat.scroller.evaluate(IS_IN_VIEW)
+    wait_for(lambda: chat.scroller.evaluate(IS_IN_VIEW), "the first of them in view")
 
 
 def test_words_are_typed_found_and_gone_to_by_keys_alone(chat: ChatPage) -> None:
@@ -253,6 +254,7 @@ def test_the_reader_may_scroll_away_from_what_was_found(chat: ChatPage) -> None:
     wait_marked(chat, ["needle"])
     chat.scroller.hover()
     chat.page.mouse.wheel(0, -3000)
+    wait_for(lambda: not chat.scroller.evaluate(IS_IN_VIEW), "it to be out of view")
     chat.page.evaluate(FRAMES)
     assert not chat.scroller.evaluate(IS_IN_VIEW)
     assert marked(chat.page) == ["needle"]
@@ -313,11 +315,11 @@ def test_a_jump_lets_go_of_an_answer_that_is_being_written(chat: ChatPage, stack
     # Where the page can be scrolled no further, so that nothing but the jump itself tells it to let go.
     results(chat).click()
     wait_marked(chat, ["needle"])
-    top = chat.scroller.evaluate("e => e.scrollTop")
+    top = settled(chat.scroller, TOP)
     stack.open_gate("jump")
     chat.wait_finished()
     chat.page.evaluate(FRAMES)
-    assert chat.scroller.evaluate("e => e.scrollTop") == top
+    assert chat.scroller.evaluate(TOP) == top
     assert marked(chat.page) == ["needle"]
 
 

@@ -114,6 +114,7 @@ def test_a_model_dies_alone_and_comes_back(start_stack: Callable[..., Stack]) ->
     (other,) = processes_of(stack)[OTHER]
     (first,) = processes_of(stack)[MODEL]
     other.kill()
+    wait_for(lambda: other not in stack.engines(), "its end")
     assert answer(stack, prompt="here") == "here "
     assert answer(stack, prompt=script("a", ["say", "back"]), model=OTHER) == "back"
     (replacement,) = processes_of(stack)[OTHER]
@@ -162,5 +163,5 @@ def test_a_reload_takes_up_another_list(start_stack: Callable[..., Stack], tmp_p
     (tmp_path / ".env").write_text(f"BURBLE_MODEL={OTHER}\n")
     stack.hup()
     wait_for(lambda: len(stack.engines()) == 1, "one engine alone")
-    assert list(models(stack)) == [OTHER]
+    wait_for(lambda: list(models(stack)) == [OTHER], "the list to be that")
     assert answer(stack, prompt=script("b", ["say", "still"])) == "still"

@@ -289,8 +289,10 @@ async def test_a_resumable_generation_that_nobody_comes_back_for_ends_after_its_
     left = await running(stack, "left", resumable=True)
     waits = await queued(stack, "waits", resumable=True)
     behind = await queued(stack, "behind")
-    left.connection.abort()
+    # In this order: else the place of the one could go to the other.
     waits.connection.abort()
+    await gone(stack, waits.connection)
+    left.connection.abort()
     # Somebody who changes connections is somebody who reads.
     again = await resume(stack, read.id)
     read.connection.abort()

@@ -58,7 +58,7 @@ def test_a_language_that_does_not_arrive_is_english(
         "**/js/words/ar.js", lambda route: route.abort() if happens == "an error" else None
     )
     chat.page.goto(chat.url, wait_until="commit")
-    expect(chat.send_button).to_have_attribute("title", "Send (Enter)")  # it has started
+    chat.wait_listening()
     chat.send("hello")
     chat.wait_answer("hello ")
     expect(chat.page.locator("html")).to_have_attribute("lang", "en")

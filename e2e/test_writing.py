@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Route, expect
 from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
 from e2e.stack import Stack, wait_for
+from e2e.test_reading import TOP, settled
 
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
@@ -69,7 +70,7 @@ def test_a_waiting_message_is_taken_back_without_losing_the_draft(
     chat.waiting.first.get_by_role("button", name="Take back").click()
     expect(chat.composer).to_have_value("first thought\n\nhalf a")
     expect(chat.composer).to_be_focused()
-    assert chat.composer.evaluate(CARET_AT_END)
+    wait_for(lambda: chat.composer.evaluate(CARET_AT_END), "the caret at the end")
     expect(chat.waiting).to_have_count(1)
     stack.open_gate("back")
     chat.wait_answer("second thought ")
@@ -140,10 +141,10 @@ def test_a_reader_who_is_elsewhere_is_not_moved_by_a_message_that_waited(
     chat.scroller.hover()
     chat.page.mouse.wheel(0, -600)
     expect(chat.to_end).to_be_visible()
-    top = chat.scroller.evaluate("e => e.scrollTop")
+    top = settled(chat.scroller, TOP)
     stack.open_gate("away")
     chat.wait_answer("next ")
-    assert chat.scroller.evaluate("e => e.scrollTop") == top
+    assert chat.scroller.evaluate(TOP) == top
 
 
 def test_the_focus_is_not_lost_when_what_has_it_goes(chat: ChatPage, stack: Stack) -> None:
@@ -282,7 +283,7 @@ def test_up_edits_the_last_message_and_sending_replaces_it(chat: ChatPage) -> No
     chat.composer.press("ArrowUp")
     expect(chat.composer).to_have_value("tow")
     expect(chat.composer).to_be_focused()
-    assert chat.composer.evaluate(CARET_AT_END)
+    wait_for(lambda: chat.composer.evaluate(CARET_AT_END), "the caret at the end")
     expect(chat.editing).to_be_visible()
     expect(chat.answers).to_have_count(2)  # nothing is gone until it is sent
     chat.composer.fill("two")
@@ -314,7 +315,7 @@ def test_editing_puts_a_draft_aside(chat: ChatPage) -> None:
     chat.composer.fill("a draft")
     chat.button("Edit message").click()
     expect(chat.composer).to_be_focused()
-    assert chat.composer.evaluate(CARET_AT_END)
+    wait_for(lambda: chat.composer.evaluate(CARET_AT_END), "the caret at the end")
     chat.composer.fill("better")
     chat.composer.press("Enter")
     chat.wait_answer("better ")
@@ -373,13 +374,17 @@ def test_enter_that_is_held_down_sends_and_writes_nothing(chat: ChatPage) -> Non
 
 
 def test_an_input_method_writes_while_an_answer_runs(chat: ChatPage, stack: Stack) -> None:
-    chat.send(script("ime", ["words", 3000], ["wait", "ime"]))
+    typed = ("k", "か", "かn", "かん", "かんj", "かんじ")
+    steps = [step for text in typed for step in (["wait", f"ime {text}"], ["words", 50])]
+    chat.send(script("ime", ["words", 50], *steps, ["wait", "ime"]))
     chat.wait_longer_than(10)
     keyboard = chat.page.context.new_cdp_session(chat.page)
-    for text in ("k", "か", "かn", "かん", "かんj", "かんじ"):
+    for text in typed:
         composition = {"text": text, "selectionStart": len(text), "selectionEnd": len(text)}
         keyboard.send("Input.imeSetComposition", composition)
-        chat.wait_longer_than(len(chat.answer_text()))
+        length = len(chat.answer_text())
+        stack.open_gate(f"ime {text}")
+        chat.wait_longer_than(length)
     expect(chat.composer).to_have_value("かんじ")
     # The Enter and the Esc that belong to the input method, as a browser tells of them.
     for key in ("Enter", "Escape"):

@@ -35,7 +35,7 @@ from backend.tests.scripted_engine import (
 
 pytestmark = pytest.mark.anyio
 
-LIMIT_S = 10
+LIMIT_S = 20
 
 
 async def read_all(stream: Stream) -> bytes:
@@ -564,7 +564,7 @@ async def test_a_request_that_is_given_up_before_it_is_answered_harms_no_other(
 
 async def test_a_silent_stream_carries_a_comment_and_a_busy_one_does_not(serve: Serve) -> None:
     gate = asyncio.Event()
-    async with serve(keep_alive_s=0.1) as (engine, client):
+    async with serve(keep_alive_s=0.3) as (engine, client):
         engine.scripts["silent"] = Script("begun", gate, "ended")
         silent = await client.start(request("silent"))
         assert b"begun" in await silent.read()

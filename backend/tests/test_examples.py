@@ -375,7 +375,7 @@ class Dictation:
         pipeline.model.register_forward_hook(self._dictate)
 
     def _dictate(self, _model: Any, _given: Any, output: Any) -> None:
-        time.sleep(0.005)
+        time.sleep(0.02)
         output.logits[:] = -1e9
         output.logits[..., self._tokens[self.steps % 2]] = 0
         self.steps += 1

@@ -293,7 +293,7 @@ async def test_a_model_that_says_nothing_for_ever_without_waiting_times_out(
             yield prompt
 
     kind = Nothing if model is Scripted else NothingInThread
-    async with start_engine(kind, dirty_timeout=0.2, max_running=1) as engine:
+    async with start_engine(kind, dirty_timeout=0.6, max_running=1) as engine:
         silent = engine.ask("nothing")
         assert ending(await finished(silent)) == "timeout"
         assert text(await finished(engine.ask("something"))) == "something"

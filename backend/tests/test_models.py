@@ -339,7 +339,8 @@ async def test_an_async_generator_that_blocks_long_is_named_in_the_log_once(
     model = loaded(Blocking(3 * TURN_S))
     await asyncio.gather(ask(model), ask(model))
     (warning,) = caplog.records
-    assert f"{__name__}.Blocking.generate held the event loop for 0.0 s" in warning.getMessage()
+    said = rf"{re.escape(__name__)}\.Blocking\.generate held the event loop for \d+\.\d s"
+    assert re.search(said, warning.getMessage())
 
 
 async def test_an_async_generator_that_waits_is_not_accused(
@@ -347,12 +348,12 @@ async def test_an_async_generator_that_waits_is_not_accused(
 ) -> None:
     class Model(Base):
         async def generate(self, prompt: str) -> AsyncIterator[Any]:
-            for number in range(5):
-                await asyncio.sleep(3 * TURN_S)
+            for number in range(3):
+                await asyncio.sleep(0.3)
                 yield number
 
-    monkeypatch.setattr("backend.models.HELD_S", 2 * TURN_S)
-    assert await ask(loaded(Model())) == list(range(5))
+    monkeypatch.setattr("backend.models.HELD_S", 0.2)
+    assert await ask(loaded(Model())) == list(range(3))
     assert not caplog.records
 
 

@@ -123,10 +123,14 @@ test("a script with more tokens for each character fills a context sooner", () =
 test("a conversation much longer than the limits is cut without counting all of it", () => {
   const long = "word ".repeat(20_000);
   const messages = path(...Array.from({ length: 2001 }, () => long));
-  const before = performance.now();
-  const { leftOut } = makePrompt(messages, defaultSettings(), { maxChars: 300_000, contextTokens: null });
-  equal(leftOut, 1998);
-  ok(performance.now() - before < 200, `${performance.now() - before} ms`);
+  // The best of some: the machine may be busy with something else.
+  const times = [1, 2, 3, 4, 5].map(() => {
+    const before = performance.now();
+    const { leftOut } = makePrompt(messages, defaultSettings(), { maxChars: 300_000, contextTokens: null });
+    equal(leftOut, 1998);
+    return performance.now() - before;
+  });
+  ok(Math.min(...times) < 200, `${times} ms`);
 });
 
 test("how the model is asked names what is set, and what the model takes", () => {

@@ -273,14 +273,15 @@ test("Retry-After is kept", async () => {
 });
 
 test("what was refused for now can be asked again when the server says, in whatever form", async () => {
-  const inAMinute = new Date(Date.now() + 60_000).toUTCString();
-  /** @type {[string, number][]} */
-  const cases = [["7", 7000], ["90000", 90_000_000], [inAMinute, 60_000]];
-  for (const [value, ms] of cases) {
+  const inAMinute = () => new Date(Date.now() + 60_000).toUTCString();
+  /** @type {[() => string, number][]} */
+  const cases = [[() => "7", 7000], [() => "90000", 90_000_000], [inAMinute, 60_000]];
+  for (const [say, ms] of cases) {
+    const value = say();
     const server = await scripted({ status: 429, headers: { ...PROBLEM, "Retry-After": value }, body: ['{"code": "rate_limited", "detail": "No."}'] });
     const { retryAfter, ...outcome } = /** @type {any} */ (await follow(server.url).outcome);
     equal(outcome, { state: "refused", status: 429, code: "rate_limited", message: "No." });
-    ok(Math.abs(retryAfter - ms) <= 2000, `${value}: ${retryAfter}`);
+    ok(retryAfter > ms - 20_000 && retryAfter <= ms, `${value}: ${retryAfter}`);
   }
   for (const value of ["soon", "-1", "0", new Date(0).toUTCString()]) {
     const server = await scripted({ status: 429, headers: { ...PROBLEM, "Retry-After": value }, body: ['{"code": "x", "detail": "No."}'] });
