@@ -695,7 +695,9 @@ def test_answers_are_copied_as_rich_text_and_as_markdown(chat: ChatPage) -> None
 @pytest.mark.long
 @pytest.mark.usefixtures("browser")  # by which the tests in a browser are known
 def test_copying_works_on_plain_http_in_a_local_network(
-    browser_type: BrowserType, browser_type_launch_args: dict[str, Any], stack: Stack
+    browser_type: BrowserType,
+    browser_type_launch_args: dict[str, Any],
+    start_stack: Callable[..., Stack],
 ) -> None:
     """Pain: copying is dead where the clipboard API is absent: on a host that is not localhost, without TLS."""
     arguments = {
@@ -706,6 +708,7 @@ def test_copying_works_on_plain_http_in_a_local_network(
         ],
     }
     in_the_network = browser_type.launch(**arguments)
+    stack = start_stack(allow_anonymous=True)
     chat = ChatPage(in_the_network.new_page(), f"http://burble.test:{stack.port}/").open()
     question = script("copy", ["say", MARKDOWN])
     chat.send(question)
