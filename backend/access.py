@@ -49,9 +49,8 @@ class Access:
         self._app = app
         self._keys = Keys(settings)
         # At a socket of the file system nobody comes but by a proxy, which may call it what it likes.
-        self._for_this_machine = for_this_machine(settings) and not settings.bind.startswith(
-            "unix:"
-        )
+        is_for_proxy = all(bind.startswith("unix:") for bind in settings.bind.split(","))
+        self._for_this_machine = for_this_machine(settings) and not is_for_proxy
         self._sessions: Sessions | None = None
         if settings.closed:
             storage = open_storage(settings)

@@ -63,7 +63,7 @@ class Stream:
 
     @property
     def engine_pid(self) -> int:
-        """The process that writes it."""
+        """The process of the engine that keeps it, wherever its model runs."""
         assert self._connection.state  # else it would not have been asked
         return self._connection.state["pid"]
 

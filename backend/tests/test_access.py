@@ -105,6 +105,13 @@ async def test_and_by_no_other_to_which_a_page_or_a_tunnel_can_lead(
     assert (await door(**OPEN).ask(path="/health", host=host)).status_code == 200
 
 
+async def test_nor_where_there_is_a_socket_of_the_file_system_beside(
+    door: Callable[..., Door],
+) -> None:
+    both = door(**OPEN | {"bind": "unix:/run/burble,127.0.0.1:8000"})
+    assert (await both.ask(host="evil.example")).status_code == 403
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"api_keys": PAIRS}, {"allow_anonymous": True}, {"model": "simulated"}, {"bind": "unix:/run/burble"}],

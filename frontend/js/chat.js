@@ -73,6 +73,8 @@ export class Chat {
   #readings = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #draftTimer;
+  /** Whether the draft could not be written: it is here alone. */
+  #isDraftUnkept = false;
   /** Of a question that is sent again by itself. @type {End | null} */
   #awaited = null;
   /** The message from the outbox that is being written as a question. @type {string | null} */
@@ -151,7 +153,7 @@ export class Chat {
 
   /** Go on with the answers that run, after a page was left, or in another tab. */
   resume() {
-    // What was not begun was left to others.
+    // The draft of what was not begun was left to others: it is this tab's again.
     if (!this.#isBegun) this.keepDraft(true);
     for (const answer of this.#unended) if (!this.#readings.get(answer.id)?.isCurrent) this.#read(answer, false);
   }
@@ -314,7 +316,7 @@ export class Chat {
     if (this.#draftTimer === undefined && !anyway) return;
     clearTimeout(this.#draftTimer);
     this.#draftTimer = undefined;
-    this.#around.store.saveDraft(this.#draft);
+    this.#around.store.saveDraft(this.#draft).then((written) => (this.#isDraftUnkept = written === null));
   }
 
   /**
@@ -337,12 +339,12 @@ export class Chat {
   }
 
   /**
-   * Take in what was written in another tab, unless something is being written here.
+   * Take in what was written in another tab, unless something is being written here, or could not be kept.
    *
    * @param {Draft | undefined} draft as it is kept
    */
   heedDraft(draft) {
-    if (this.#draftTimer !== undefined) return;
+    if (this.#draftTimer !== undefined || this.#isDraftUnkept) return;
     this.state.draft = draft?.text ?? "";
     this.state.editing = draft?.editing ?? null;
     this.#around.changed(this);
@@ -419,9 +421,14 @@ export class Chat {
     const added = this.#written(this.#around.store.add({ ...this.#record, ...changes }, messages, { waiting, drafts }));
     if (waiting !== undefined) {
       this.#released = waiting;
-      // What waited is sent by one tab only: who writes it first.
-      if ((await added) === false) {
-        this.#released = null;
+      let isOurs = false;
+      try {
+        // What waited is sent by one tab only: who writes it first.
+        isOurs = (await added) !== false;
+      } finally {
+        if (!isOurs) this.#released = null;
+      }
+      if (!isOurs) {
         this.keepDraft(true);
         return this.#around.changed(this);
       }
@@ -464,8 +471,8 @@ export class Chat {
     this.#writes += 1;
     const written = await writing.finally(() => (this.#writes -= 1));
     if (this.#writes === 0) {
-      // Notices of other tabs that came meanwhile were not heeded.
-      const kept = await this.#around.store.conversation(this.#record.id);
+      // Notices of other tabs that came meanwhile were not heeded. What could not be written is here alone.
+      const kept = written === null ? undefined : await this.#around.store.conversation(this.#record.id);
       if (kept && this.#writes === 0) this.#heedConversation(kept);
       this.#around.changed(this);
     }

@@ -110,7 +110,8 @@ export class Reading {
 
   /** The page goes away: keep what has come, and read no more. */
   leave() {
-    // Where tabs cannot agree, another one may be further.
+    // What is being written looks first at what is kept, and may not get to the end. Where tabs cannot agree, another one
+    // may be further.
     if (this.#saving !== undefined || this.#writes > 0) this.#save({ unasked: this.isCurrent && tabsAgree });
     // What was stopped before it had an id is still to be stopped.
     if (this.isCurrent) this.hangUp();

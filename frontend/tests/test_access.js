@@ -4,11 +4,18 @@ import { element } from "../js/views/element.js";
 import { equal, test } from "./harness.js";
 
 /**
- * Run a test with the view of a tab for which the server has a session since then; `hushed` counts how often it was told
- * that nothing more may be shown.
+ * @typedef {object} Tab
+ * @property {Awaited<ReturnType<typeof openAccess>>} access
+ * @property {HTMLElement} logOut
+ * @property {HTMLDialogElement} dialog
+ * @property {() => number} hushed how often it was told that nothing more may be shown
+ */
+
+/**
+ * Run a test with the view of a tab for which the server has a session since then.
  *
  * @param {number} since
- * @param {(tab: {access: Awaited<ReturnType<typeof openAccess>>, logOut: HTMLElement, dialog: HTMLDialogElement, hushed: () => number}) => Promise<void>} body
+ * @param {(tab: Tab) => Promise<void>} body
  */
 async function withAccess(since, body) {
   localStorage.setItem(SESSION, String(since));

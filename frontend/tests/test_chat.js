@@ -83,9 +83,16 @@ class Server {
 }
 
 /**
+ * @typedef {object} Tabs
+ * @property {Server} server
+ * @property {(options?: {isAnother?: boolean}) => Promise<Chats>} open `isAnother`: not the one before, loaded again
+ * @property {string} name of the database
+ */
+
+/**
  * Run a test with a server, and tabs that share a database.
  *
- * @param {(options: {server: Server, open: () => Promise<Chats>, name: string}) => Promise<void>} body
+ * @param {(options: Tabs) => Promise<void>} body
  */
 async function withTabs(body) {
   const name = `test ${newId()}`;
@@ -94,9 +101,10 @@ async function withTabs(body) {
   const tabs = [];
   server.begin();
   try {
-    const open = async () => {
+    const open = async ({ isAnother = false } = {}) => {
       const store = new Store(name);
       await store.open();
+      if (isAnother) sessionStorage.removeItem(`${name} tab`);
       const chats = new Chats(store, { name, changed: () => {}, began: () => {}, gone: () => {} });
       tabs.push(chats);
       await chats.open();
@@ -157,7 +165,11 @@ function holdAnswers(store, ...methods) {
   return () => resolve(undefined);
 }
 
-/** Tell other tabs nothing while something is done, as if the notices were on their way. @param {() => Promise<void>} body */
+/**
+ * Tell other tabs nothing while something is done, as if the notices were on their way.
+ *
+ * @param {() => Promise<void>} body
+ */
 async function untold(body) {
   const { postMessage } = BroadcastChannel.prototype;
   BroadcastChannel.prototype.postMessage = () => {};
@@ -196,6 +208,13 @@ function question(id, parent) {
 /** @param {string} id @param {string} parent @param {Partial<Answer>} changes @returns {Answer} */
 function answer(id, parent, changes) {
   return { ...newAnswer({ id, conversation: "c", parent, think: false }), ...changes };
+}
+
+/** Keep a conversation with an answer that has ended, and a message that waits. @param {Store} store */
+async function addWaiting(store) {
+  const waiting = { id: "w", content: "wait", think: false };
+  const messages = [question("q1", null), answer("a1", "q1", { content: "So", end: { kind: "stop" } })];
+  await store.add(conversation({ head: "a1", outbox: [waiting] }), messages);
 }
 
 /** @param {Chat} chat */
@@ -298,10 +317,7 @@ test("what has ended is asked by no other tab, however long it takes to be writt
 test("a question that another tab was first to ask is asked once, however late it is told", () =>
   withTabs(async ({ server, open }) => {
     const one = await open();
-    await one.store.add(conversation({ head: "a1", outbox: [{ id: "w", content: "wait", think: false }] }), [
-      question("q1", null),
-      answer("a1", "q1", { content: "So", end: { kind: "stop" } }),
-    ]);
+    await addWaiting(one.store);
     await one.show("c");
     const other = await open();
     // The other tab gets the lock while this one is still busy with what it has written.
@@ -426,12 +442,29 @@ test("what is sent while one that waited is being written waits behind it", () =
     equal(third.body.messages.map((/** @type {any} */ { content }) => content).filter(Boolean), ["one", "two", "three"]);
   }));
 
+test("what there was no room for waits all the same", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    const chat = chats.shown;
+    chat.send("one");
+    const first = await server.request(0);
+    first.open("g");
+    await until(() => last(chat).generation);
+    const { update } = chats.store;
+    chats.store.update = async () => null;
+    chat.send("two");
+    chats.store.update = update;
+    // What is read back is read before this, if anything is.
+    await new Promise((resolve) => setTimeout(resolve));
+    await chats.store.conversation(chat.id);
+    await new Promise((resolve) => setTimeout(resolve));
+    equal(chat.state.outbox.map(({ content }) => content), ["two"]);
+  }));
+
 test("what is being sent cannot be taken back", () =>
   withTabs(async ({ server, open }) => {
     const chats = await open();
-    const waiting = { id: "w", content: "wait", think: false };
-    const messages = [question("q1", null), answer("a1", "q1", { content: "So", end: { kind: "stop" } })];
-    await chats.store.add(conversation({ head: "a1", outbox: [waiting] }), messages);
+    await addWaiting(chats.store);
     await chats.show("c");
     const pass = holdAnswers(chats.store, "add");
     const chat = chats.shown;
@@ -442,12 +475,24 @@ test("what is being sent cannot be taken back", () =>
     equal([shown(chat).length, chat.state.draft, chat.state.outbox], [4, "", []]);
   }));
 
+test("what could not be sent because the page failed is sent the next time", () =>
+  withTabs(async ({ server, open }) => {
+    const chats = await open();
+    await addWaiting(chats.store);
+    await chats.show("c");
+    const { shown: chat, store } = chats;
+    const { add } = store;
+    store.add = () => Promise.reject(new Error("broken"));
+    equal(await chat.release().catch(({ message }) => message), "broken");
+    store.add = add;
+    chat.release();
+    equal((await server.request(0)).body.messages.at(-1).content, "wait");
+  }));
+
 test("what another tab has changed while one that waited was written stays", () =>
   withTabs(async ({ server, open }) => {
     const [one, other] = [await open(), await open()];
-    const waiting = { id: "w", content: "wait", think: false };
-    const messages = [question("q1", null), answer("a1", "q1", { content: "So", end: { kind: "stop" } })];
-    await one.store.add(conversation({ head: "a1", outbox: [waiting] }), messages);
+    await addWaiting(one.store);
     await until(() => other.list.length > 0);
     await one.show("c");
     const pass = hold(one.store, "add");
@@ -509,17 +554,25 @@ test("a page that comes back shows the draft as it was left elsewhere", () =>
     equal(one.shown.state.draft, "hello again");
   }));
 
+test("a page that comes back has a draft that there was no room for", () =>
+  withTabs(async ({ open }) => {
+    const one = await open();
+    await one.store.add(conversation(), [question("q1", null)]);
+    await one.show("c");
+    one.store.saveDraft = async () => null;
+    one.shown.setDraft("mine");
+    one.suspend();
+    await one.resume();
+    equal(one.shown.state.draft, "mine");
+  }));
+
 test("a draft that was left is taken by one tab, and never by none", () =>
   withTabs(async ({ open, name }) => {
     const one = await open();
     one.shown.setDraft("left");
     one.suspend();
     equal((await newDraft(one, name))?.isLeft, true);
-    const next = () => {
-      sessionStorage.removeItem(`${name} tab`);
-      return open();
-    };
-    const tabs = await Promise.all([next(), next()]);
+    const tabs = await Promise.all([open({ isAnother: true }), open({ isAnother: true })]);
     equal(tabs.map(({ shown: { state } }) => state.draft).sort(), ["", "left"]);
   }));
 
@@ -582,19 +635,15 @@ test("what another tab has stopped and gone on with is read in its place", () =>
 test("a draft outlives what waits being sent by another tab", () =>
   withTabs(async ({ open, name }) => {
     const chats = await open();
-    const waiting = { id: "w", content: "wait", think: false };
-    const messages = [question("q1", null), answer("a1", "q1", { content: "So", end: { kind: "stop" } })];
-    await chats.store.add(conversation({ head: "a1", outbox: [waiting] }), messages);
+    await addWaiting(chats.store);
     await chats.show("c");
     const chat = chats.shown;
-    // Not told, as if it were on its way.
-    const { postMessage } = BroadcastChannel.prototype;
-    BroadcastChannel.prototype.postMessage = () => {};
-    const other = new Store(name);
-    await other.open();
-    await other.update("c", (record) => (record.outbox = []));
-    other.close();
-    BroadcastChannel.prototype.postMessage = postMessage;
+    await untold(async () => {
+      const other = new Store(name);
+      await other.open();
+      await other.update("c", (record) => (record.outbox = []));
+      other.close();
+    });
     chat.setDraft("half a sen");
     await chat.release();
     await until(async () => (await chats.store.draft("c"))?.text === "half a sen");

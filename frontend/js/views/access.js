@@ -100,9 +100,14 @@ class AccessView {
     update(this.#logOut, { hidden: this.#since === 0 });
 
     // A notice may be older than what is kept.
-    window.addEventListener("storage", ({ key, storageArea }) => key === SESSION && this.#heed(storageArea?.getItem(key) ?? null));
+    window.addEventListener("storage", ({ key, storageArea }) => {
+      if (key === SESSION) this.#heed(storageArea?.getItem(key) ?? null);
+    });
     // A page that was left was not told.
-    window.addEventListener("pageshow", () => sessionSince() > this.#since && this.#heed(String(sessionSince())));
+    window.addEventListener("pageshow", () => {
+      const since = sessionSince();
+      if (since > this.#since) this.#heed(String(since));
+    });
   }
 
   /** @param {Visitor} visitor */
