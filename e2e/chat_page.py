@@ -104,12 +104,15 @@ class ChatPage:
         expect(self.page.locator("#message")).to_be_focused()
 
     def wait_still(self) -> None:
-        """Wait until nothing slides or fades any more; what turns for ever may."""
+        """Let all that slides or fades come to its end at once; what turns for ever goes on."""
         self.page.evaluate(
             """async () => {
                 const moving = () => document.getAnimations().filter(({ effect, playState }) =>
                     playState === "running" && effect.getComputedTiming().endTime < Infinity);
-                while (moving().length > 0) await Promise.allSettled(moving().map(({ finished }) => finished));
+                for (let animations = moving(); animations.length > 0; animations = moving()) {
+                    for (const animation of animations) animation.finish();
+                    await new Promise(requestAnimationFrame);
+                }
             }"""
         )
 
