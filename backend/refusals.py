@@ -4,16 +4,18 @@ A request that goes through the application costs its worker half a millisecond 
 thousand at once would hold everybody up for seconds. While there is no room, which an HTTP worker knows from what the
 engines tell (`EngineClient.room`), its protocol asks here first, and most of them cost no more than a read and a write.
 
-Admission stays the engines' own. What is known here is a few milliseconds old, so some that pass are refused by their
-engine after all; and a question may be refused in the moment in which a place falls free, or because as many as there
-is room for have come with it in one turn of the event loop, of which one then turns out to be none. Who asks is not
-looked at: whoever has no key hears that there is no room, as at `/health/ready`, and nothing else.
+Admission stays the engines' own: what is known here is a few milliseconds old. So some that pass are refused by their
+engine after all, and the first few that find no room pass as well: one of them may have seen a place fall free. Only in
+a rush is a question refused for which there may be one by then. Who asks is not looked at in it: whoever has no key
+hears that there is no room, as at `/health/ready`, and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -28,6 +30,10 @@ REFUSALS = "burble.refusals"
 
 PATHS = ("/chat", "/chat/sync", "/v1/chat/completions")
 RETRY_AFTER_S = 5
+
+# Of the questions that find no room, this many are asked of an engine all the same: a tenth of a worker's time at most.
+ASKED_ANYWAY = 20
+ASKED_ANYWAY_S = 0.1
 
 FIRST_LINES = {b"POST %b HTTP/1.1" % path.encode(): path for path in PATHS}
 LENGTH = re.compile(rb"\ncontent-length: ?([0-9]{1,9})(?:\r|$)")
@@ -50,19 +56,25 @@ class Room(Protocol):
 
 
 class Refusals:
-    """Answers questions in the place of the application, as long as there is no room for them.
+    """Answers questions in the place of the application, as long as many come that there is no room for.
 
-    `on_refused` is told the path of each.
+    `on_refused` is told the path of each; `clock` gives seconds.
     """
 
     def __init__(
-        self, engines: Room, on_refused: Callable[[str], object] = lambda path: None
+        self,
+        engines: Room,
+        on_refused: Callable[[str], object] = lambda path: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engines = engines
         self._ready: dict[str, bytes] = {}
         self._passed = 0  # in this turn of the event loop, so that nobody else has counted them yet
         self._loop = asyncio.get_running_loop()
+        self._asked_anyway = 0
+        self._asked_anyway_since = -math.inf
         self._on_refused = on_refused
+        self._clock = clock
 
     async def prepare(self) -> None:
         """Make the answers, which are those that the application would give, but for an id of their own."""
@@ -78,10 +90,20 @@ class Refusals:
                 self._loop.call_soon(self._forget)
             self._passed += 1
             return None
+        if not self._is_rush():
+            return None
         if not _is_one_whole_question(data):
             return None
         self._on_refused(path)
         return self._ready[path]
+
+    def _is_rush(self) -> bool:
+        """Whether more find no room than an engine should be asked to refuse; counts this one."""
+        now = self._clock()
+        if now - self._asked_anyway_since >= ASKED_ANYWAY_S:
+            self._asked_anyway, self._asked_anyway_since = 0, now
+        self._asked_anyway += 1
+        return self._asked_anyway > ASKED_ANYWAY
 
     def _forget(self) -> None:
         self._passed = 0

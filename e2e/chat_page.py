@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 
-from e2e.stack import MODEL
+from e2e.stack import MODEL, wait_for
 
 TIMEOUT_MS = 30_000
 expect.set_options(timeout=TIMEOUT_MS)
@@ -51,6 +51,34 @@ RECORDS = """(store) => new Promise((resolve, reject) => {
 def as_read(text: str) -> str:
     """Return the text with each run of white space as one space, and none around it."""
     return " ".join(text.split())
+
+
+class Held:
+    """Requests of a tab that are kept back until the test lets them go."""
+
+    def __init__(self, page: Page, url: str | re.Pattern[str]) -> None:
+        self._page = page
+        self._routes: list[Route] = []
+        self._let_go = False
+        page.route(url, self._meet)
+
+    def _meet(self, route: Route) -> None:
+        if self._let_go:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def wait(self, count: int = 1) -> list[Route]:
+        """Wait until the page has made so many; what it says of them may come before. Return all there are."""
+        # Playwright hears of requests only while it is asked for something.
+        wait_for(lambda: self._page.evaluate("1") and len(self._routes) >= count, "the requests")
+        return self._routes
+
+    def let_go(self) -> None:
+        """Let all pass, also those that come later."""
+        self._let_go = True
+        for route in self._routes:
+            route.continue_()
 
 
 class ChatPage:
@@ -148,6 +176,10 @@ class ChatPage:
         """Press Stop; return when the page says that it has stopped."""
         self.stop_button.click()
         self.wait_note("Stopped")
+
+    def hold(self, url: str | re.Pattern[str]) -> Held:
+        """Keep back what the page asks for from now on at this address."""
+        return Held(self.page, url)
 
     def serve_models(self, *models: dict[str, Any]) -> None:
         """Let the page hear of these models, now and later, each as far as it differs from the scripted one."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from e2e.chat_page import ChatPage, as_read, records
 from e2e.conftest import OpenChat
@@ -27,11 +27,6 @@ def sent(chat: ChatPage, send: Callable[[], object]) -> list[tuple[str, str]]:
     body: dict[str, Any] = request.value.post_data_json or {}
     messages = body["messages"]
     return [(message["role"], message["content"]) for message in messages]
-
-
-def wait_held(chat: ChatPage, held: list[Route]) -> None:
-    """Wait until the page has asked for what a test holds back."""
-    wait_for(lambda: chat.page.evaluate("1") and held, "the request")
 
 
 # Branches
@@ -398,22 +393,17 @@ def test_another_tab_stops_what_is_read_here(
 def test_another_tab_stops_what_has_not_begun(
     two_tabs: Callable[[str], tuple[ChatPage, ChatPage]], stack: Stack
 ) -> None:
-    held: list[Route] = []
     stopped: list[str] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
     first, second = two_tabs(script("pre", ["say", "before"]))
     first.wait_finished()
-    first.page.route("**/chat", hold)
+    held = first.hold("**/chat")
     first.page.on("request", lambda request: stopped.append(request.method))
     first.send(script("early-stop", ["wait", "never"]))
-    wait_held(first, held)
+    [request] = held.wait()
     expect(second.questions).to_have_count(2)
     second.stop()
     first.wait_note("Stopped")
-    held[0].continue_()
+    request.continue_()
     stack.wait_journal("end early-stop")
     assert stack.journal().count("start early-stop") == 1
 
@@ -496,16 +486,15 @@ def test_a_question_on_its_way_is_not_asked_by_another_tab(
     open_chat: OpenChat, stack: Stack
 ) -> None:
     first = open_chat(stack.url)
-    held: list[Route] = []
-    first.page.route("**/chat", lambda route: held.append(route))
+    held = first.hold("**/chat")
     first.send("once")
-    wait_held(first, held)
+    [request] = held.wait()
     second = open_chat(stack.url)
     second.go(first.address)
     second.wait_waiting("Sending…")
     second.page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 300))")
-    assert len(held) == 1
-    held[0].continue_()
+    assert held.wait() == [request]
+    request.continue_()
     second.wait_answer("once ")
 
 
@@ -595,15 +584,14 @@ def test_by_plain_http_a_question_on_its_way_is_not_given_up_by_who_looks_at_it(
     plain_http: tuple[ChatPage, ChatPage],
 ) -> None:
     first, second = plain_http
-    held: list[Route] = []
-    first.page.route("**/chat", lambda route: held.append(route))
+    held = first.hold("**/chat")
     first.send("slowly")
-    wait_held(first, held)
+    [request] = held.wait()
     second.go(first.address)
     second.wait_waiting("Sending…")
     second.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
     second.page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 300))")
-    held[0].continue_()
+    request.continue_()
     for chat in (first, second):
         chat.wait_answer("slowly ")
 

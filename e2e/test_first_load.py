@@ -49,19 +49,15 @@ def test_the_first_load_is_small_and_from_one_host(page: Page, stack: Stack) -> 
 
 def test_it_is_on_the_screen_before_its_modules_are_in(page: Page, stack: Stack) -> None:
     chat = ChatPage(page, stack.url + "/")
-    held: list[Route] = []
-    arriving = False
-    page.route(MODULES, lambda route: route.continue_() if arriving else held.append(route))
+    modules = chat.hold(MODULES)
     page.goto(chat.url, wait_until="commit")
     assert page.evaluate(FIRST_PAINT) > 0
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_role("heading", level=2)).to_be_visible()
     expect(chat.composer).to_be_visible()
     expect(chat.composer).to_be_editable()
-    assert held, "no module was asked for"
-    arriving = True
-    for route in held:
-        route.continue_()
+    modules.wait()
+    modules.let_go()
     page.wait_for_load_state("networkidle")
     assert chat.faults == []
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
 from backend.models import simulated
 from e2e.chat_page import ChatPage
@@ -328,13 +328,12 @@ def test_a_message_that_may_have_arrived_is_not_sent_again_by_a_reload(
 
 def test_a_message_that_the_reload_itself_broke_off_is_sent_again(chat: ChatPage) -> None:
     """Some browsers break a request off before they tell the page that it goes away."""
-    held: list[Route] = []
-    chat.page.route("**/chat", lambda route: held.append(route))
+    held = chat.hold("**/chat")
     chat.send("are you there")
-    chat.wait_waiting("Sending…")
+    [request] = held.wait()
     with chat.page.expect_event("requestfailed"):
         chat.page.evaluate("dispatchEvent(new Event('beforeunload'))")
-        held[0].abort()
+        request.abort()
     chat.page.unroute("**/chat")
     chat.reload()
     chat.wait_answer("are you there ")

@@ -298,8 +298,7 @@ def test_what_the_reader_opens_far_above_stays_where_it_is(chat: ChatPage, stack
 def test_text_is_shown_as_it_is_written_until_the_renderer_is_there(
     chat: ChatPage, stack: Stack
 ) -> None:
-    held: list[Route] = []
-    chat.page.route("**/js/markdown/index.js", lambda route: held.append(route))
+    held = chat.hold("**/js/markdown/index.js")
     chat.think.check()
     steps = [["think", "*Hm.*"], ["say", "Some *te"], ["wait", "early"], ["say", "xt*\n\nEnd"]]
     chat.send(script("early", *steps))
@@ -307,7 +306,7 @@ def test_text_is_shown_as_it_is_written_until_the_renderer_is_there(
     stack.open_gate("early")
     expect(chat.answer).to_have_text("Some *text*\n\nEnd", use_inner_text=True)
     chat.wait_finished()
-    [route] = held
+    [route] = held.wait()
     route.continue_()
     chat.wait_answer("Some text End")
     expect(chat.answer.locator("em")).to_have_text("text")
@@ -615,18 +614,17 @@ def test_an_answer_that_was_stopped_twice_goes_on_once(chat: ChatPage, stack: St
     chat.send(script("twice", ["say", "Half "], ["wait", "never"]))
     chat.wait_answer("Half")
     chat.stop()
-    held: list[Any] = []
-    chat.page.route("**/chat", lambda route: held.append(route))
+    held = chat.hold("**/chat")
     chat.button("Continue").click()
     chat.wait_waiting("Sending…")
     chat.stop()
     chat.button("Continue").click()
     chat.wait_waiting("Sending…")
-    wait_for(lambda: chat.page.evaluate("1") and len(held) == 2, "both requests")
+    first, second = held.wait(2)
     # What nobody reads any more is stopped.
     with chat.page.expect_request(lambda request: request.method == "DELETE"):
-        held[0].continue_()
-    held[1].continue_()
+        first.continue_()
+    second.continue_()
     expect(chat.answer).to_contain_text("interruption.")
     chat.wait_finished()
     assert chat.answer_text().count("Your last answer was cut off.") == 1

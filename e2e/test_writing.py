@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Route, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
@@ -243,17 +243,11 @@ def test_a_suggestion_leaves_the_draft_alone(chat: ChatPage) -> None:
 
 
 def test_what_was_written_before_the_page_was_ready_is_kept(chat: ChatPage) -> None:
-    held: list[Route] = []
-    ready = False
-    chat.page.route(
-        "**/js/views/*", lambda route: route.continue_() if ready else held.append(route)
-    )
+    views = chat.hold("**/js/views/*")
     chat.page.goto(chat.url, wait_until="commit")
     chat.composer.fill("early")
-    wait_for(lambda: chat.page.evaluate("1") and held, "the request of the module")
-    ready = True
-    for route in held:
-        route.continue_()
+    views.wait()
+    views.let_go()
     expect(chat.page.locator(".hint")).not_to_be_empty()
     chat.composer.press("Enter")
     chat.wait_answer("early ")

@@ -331,10 +331,13 @@ class Engine:
         generation.request = generation.trail.started(generation.request)
         places.add(generation)
         generation.task = asyncio.create_task(self._run(generation, source))
-        # Not in the task itself: one that is cancelled before its first step runs none of its own code.
+        # Not in the task alone: one that is cancelled before its first step runs none of its own code.
         generation.task.add_done_callback(lambda _: self._release(generation))
 
     def _release(self, generation: Generation) -> None:
+        """Let the next one have its place: the model has let go."""
+        if generation not in self._running and generation not in self._lent:
+            return
         generation.trail.let_go(here=generation in self._running)
         self._running.discard(generation)
         self._lent.discard(generation)
@@ -461,6 +464,8 @@ class Engine:
             return
         generation.trail.ended(*ending[:3])
         self._settle(generation, ending)
+        if generation.task and generation.task is asyncio.current_task():
+            self._release(generation)  # first: whoever reads the end may ask for the place
         generation.log.finish(*generation.close_thinking(), *ending.frames)
         generation.ended = time.monotonic()
         self._logs.close(generation.id)

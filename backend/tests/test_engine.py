@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from backend.engine.engine import Generation
 from backend.errors import (
     BurbleError,
     Draining,
@@ -335,6 +336,21 @@ async def test_who_will_not_wait_is_refused_while_others_run(start_engine: Start
         await finished(running)
         await until(lambda: engine.engine.state()["running"] == 0)
         assert text(await finished(engine.ask("c", "x", queue=False))) == "x"
+
+
+async def test_whoever_reads_the_end_may_have_the_place_at_once(start_engine: StartEngine) -> None:
+    next_: list[Generation] = []
+    async with start_engine(max_running=1) as engine:
+        generation = engine.ask("a", "x", queue=False)
+
+        def woken() -> None:
+            if generation.log.finished:
+                next_.append(engine.ask("b", "y", queue=False))
+
+        generation.log.subscribe(woken)
+        await finished(generation)
+        assert text(await finished(next_[0])) == "y"
+        assert engine.engine.state()["running"] == 0
 
 
 # Stopping

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from backend import metrics
-from backend.refusals import PATHS, Refusals
+from backend.refusals import ASKED_ANYWAY, ASKED_ANYWAY_S, PATHS, Refusals
+from backend.tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -25,10 +26,15 @@ class Engines:
 
 
 async def refusals(
-    room: float, on_refused: Callable[[str], object] = lambda path: None
+    room: float,
+    on_refused: Callable[[str], object] = lambda path: None,
+    clock: Callable[[], float] | None = None,
 ) -> Refusals:
-    made = Refusals(Engines(room), on_refused)
+    """Return what refuses a rush that has begun."""
+    made = Refusals(Engines(room), on_refused, clock or Clock())
     await made.prepare()
+    for _ in range(ASKED_ANYWAY if not room else 0):
+        assert made.answer(question()) is None
     return made
 
 
@@ -65,11 +71,24 @@ async def test_an_answer_that_is_made_ready_is_not_counted_as_given() -> None:
     assert metrics.REGISTRY.get_sample_value("burble_refusals_total", labels) == before
 
 
-async def test_only_as_many_pass_at_a_time_as_there_is_room_for() -> None:
+async def test_in_a_rush_only_as_many_pass_at_a_time_as_there_is_room_for() -> None:
     three = await refusals(3)
-    assert [three.answer(question()) is None for _ in range(5)] == [True] * 3 + [False] * 2
+    passed = [three.answer(question()) is None for _ in range(100)]
+    assert passed == [True] * (3 + ASKED_ANYWAY) + [False] * (97 - ASKED_ANYWAY)
     await asyncio.sleep(0)  # now the engines' client knows of those that passed
     assert [three.answer(question()) is None for _ in range(5)] == [True] * 3 + [False] * 2
+
+
+async def test_a_few_that_find_no_room_are_left_to_the_engines_again_and_again() -> None:
+    """They may know of a place that has just fallen free."""
+    clock = Clock()
+    full = await refusals(0, clock=clock)
+    assert full.answer(question()) is not None
+    for _ in range(3):
+        clock.now += 2 * ASKED_ANYWAY_S
+        for _ in range(ASKED_ANYWAY):
+            assert full.answer(question()) is None
+        assert full.answer(question()) is not None
 
 
 @pytest.mark.parametrize(
