@@ -177,6 +177,20 @@ class ChatPage:
         self.stop_button.click()
         self.wait_note("Stopped")
 
+    def put_off(self, ms: int) -> None:
+        """Let nothing happen that the page does after just so many ms, so that a test may take any time before it."""
+        self.page.evaluate(
+            """(never) => {
+                const after = window.setTimeout;
+                window.setTimeout = (callback, ms, ...rest) => (ms === never ? 0 : after(callback, ms, ...rest));
+            }""",
+            ms,
+        )
+
+    def wait_kept(self, text: str) -> None:
+        """Wait until this is in what the browser keeps of the messages: it may be on the screen before."""
+        wait_for(lambda: text in str(records(self, "messages")), f"{text!r} to be kept")
+
     def hold(self, url: str | re.Pattern[str]) -> Held:
         """Keep back what the page asks for from now on at this address."""
         return Held(self.page, url)

@@ -15,6 +15,7 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._ends: set[socket.socket] = set()
         self._plugged_in = True
+        self._lock = threading.Lock()  # so that who comes in just now is cut as well, or not let in
         self.flaps = 0
         self._flowing = threading.Event()
         self._flowing.set()
@@ -23,13 +24,15 @@ class Relay:
 
     def cut(self) -> None:
         """Break every connection, in the middle of whatever it carries."""
-        ends, self._ends = self._ends, set()
+        with self._lock:
+            ends, self._ends = self._ends, set()
         for end in ends:
             shut(end)
 
     def unplug(self) -> None:
         """Break every connection, and each new one until `plug_in`."""
-        self._plugged_in = False
+        with self._lock:
+            self._plugged_in = False
         self.cut()
 
     def plug_in(self) -> None:
@@ -59,11 +62,12 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return  # closed
-            if not self._plugged_in:
-                client.close()
-                continue
-            server = socket.create_connection(("127.0.0.1", self._port))
-            self._ends |= {client, server}
+            with self._lock:
+                if not self._plugged_in:
+                    client.close()
+                    continue
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._ends |= {client, server}
             threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
             threading.Thread(
                 target=self._pump, args=(server, client, self._flowing), daemon=True
@@ -80,8 +84,11 @@ class Relay:
                     sink.sendall(data)
                     if flowing and self.flaps:
                         time.sleep(0.2)
-                        self.flaps -= 1
-                        self._plugged_in = self.flaps > 0
+                        with self._lock:
+                            if self.flaps:
+                                # Who sees that it was the last one may plug in.
+                                self._plugged_in = self.flaps > 1
+                                self.flaps -= 1
                         break
             except OSError:
                 pass  # cut; the other direction hears of it below

@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Locator, expect
 from e2e.chat_page import MODULES, ChatPage
 from e2e.scripted_model import script
 from e2e.stack import Stack, wait_for
+from e2e.test_first_load import FIRST_PAINT
+from e2e.test_reading import frames
 
 LONG_ANSWER = Path(__file__).parent.parent / "frontend" / "tests" / "long_answer.md"
 PAPER = "getComputedStyle(document.documentElement).backgroundColor"
@@ -75,6 +77,7 @@ def test_the_chosen_theme_is_there_before_the_modules(open_as: OpenAs) -> None:
     chat.page.evaluate("localStorage['burble theme /'] = 'dark'")
     chat.page.route(MODULES, lambda route: None)
     chat.page.goto(chat.url, wait_until="commit")
+    assert chat.page.evaluate(FIRST_PAINT) > 0  # it is not without its style sheets
     expect(chat.composer).to_be_visible()
     assert chat.page.evaluate(PAPER) == DARK
 
@@ -139,6 +142,7 @@ def test_zoomed_in_all_can_be_reached(size: tuple[int, int], open_as: OpenAs) ->
     width, height = size
     chat = open_as(viewport={"width": width, "height": height}, device_scale_factor=2)
     chat.send(script(f"zoomed-{width}", ["say", LONG_ANSWER.read_text()]))
+    expect(chat.answer.locator(".md-footnotes")).to_be_visible()
     chat.wait_finished()
     for selector in ("html", "#scroller"):
         wider = chat.page.locator(selector).evaluate("e => e.scrollWidth - e.clientWidth")
@@ -195,7 +199,7 @@ def test_the_page_is_as_high_as_what_is_seen_of_it(open_as: OpenAs) -> None:
     chat.page.evaluate(covered.replace("200px", "0px"))
     for height in (844, 500):
         chat.page.set_viewport_size({"width": 390, "height": height})
-        assert chat.page.evaluate("document.body.offsetHeight") == height
+        expect(chat.page.locator("body")).to_have_js_property("offsetHeight", height)
         assert 0 <= chat.page.locator("#composer").evaluate(ROOM)["bottom"] < 20
     # No browser on a desk has bars that come and go, to which alone `dvh` differs from `vh`.
     heights = chat.page.evaluate(
@@ -245,6 +249,8 @@ def test_code_is_plain_where_colours_are_forced(forced: bool, open_as: OpenAs) -
         return bool(chat.page.evaluate(IS_COLOURED, picture))
 
     if forced:
+        expect(code).to_be_visible()
+        frames(chat)
         assert not is_coloured()
     else:
         wait_for(is_coloured, "colours")

@@ -24,6 +24,10 @@ from e2e.stack import Stack, http_client, wait_for
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
 
+LEAVING_MS = (
+    3000  # how long the page thinks that it may be about to go away: `js/chats.js`, `js/reading.js`
+)
+
 
 # Answers
 
@@ -232,6 +236,8 @@ def test_stop_before_the_server_has_answered(
     chat = open_chat(relay.url)
     chat.send("what shows answers is loaded by now")
     chat.wait_answer("what shows answers is loaded by now ")
+    # What follows another message waits for the list of the models, which may be kept back as well.
+    chat.new_chat()
     relay.hold()
     chat.send(script("early", ["say", "Never shown."], ["wait", "never"]))
     stack.wait_journal("start early")
@@ -318,6 +324,7 @@ def test_a_message_that_may_have_arrived_is_not_sent_again_by_a_reload(
     relay.unplug()
     chat.send("are you there")
     expect(chat.error).to_contain_text("cannot be reached")
+    chat.wait_kept("unreachable")
     relay.plug_in()
     chat.reload()
     chat.wait_note("cannot be reached")
@@ -329,6 +336,7 @@ def test_a_message_that_may_have_arrived_is_not_sent_again_by_a_reload(
 def test_a_message_that_the_reload_itself_broke_off_is_sent_again(chat: ChatPage) -> None:
     """Some browsers break a request off before they tell the page that it goes away."""
     held = chat.hold("**/chat")
+    chat.put_off(LEAVING_MS)
     chat.send("are you there")
     [request] = held.wait()
     with chat.page.expect_event("requestfailed"):
@@ -433,15 +441,14 @@ def test_stop_takes_back_what_was_sent_without_a_network(chat: ChatPage, stack: 
 
 
 def test_a_message_whose_answer_had_no_id_yet_is_sent_again_after_a_reload(
-    open_chat: OpenChat, stack: Stack, relay: Relay
+    chat: ChatPage,
 ) -> None:
-    chat = open_chat(relay.url)
-    # Where the page is loaded from passes; only what `POST chat` says is kept back.
-    chat.page.route("**/chat", lambda route: None)
+    held = chat.hold("**/chat")
     chat.send("hello again")
-    chat.wait_waiting("Sending…")
-    chat.page.unroute("**/chat")
+    held.wait()
     chat.reload()
+    held.wait(2)
+    held.let_go()
     chat.wait_answer("hello again ")
     expect(chat.questions).to_have_count(1)
 
@@ -458,16 +465,20 @@ def test_two_tabs_keep_two_conversations(open_chat: OpenChat, stack: Stack) -> N
     second.wait_answer("two second")
 
 
-def test_an_empty_answer_says_so_and_can_be_asked_for_again(chat: ChatPage) -> None:
+def test_an_empty_answer_says_so_and_can_be_asked_for_again(chat: ChatPage, stack: Stack) -> None:
     chat.send(script("empty"))
     chat.wait_note("empty answer")
     expect(chat.status).to_have_text("The model gave an empty answer.")
     chat.button("Retry").click()
+    stack.wait_journal("end empty", 2)
+    chat.wait_finished()
     chat.wait_note("empty answer")
     chat.button("Edit message").click()
+    expect(chat.editing).to_be_visible()
     chat.composer.fill("full")
     chat.composer.press("Enter")
     chat.wait_answer("full ")
+    expect(chat.questions).to_have_text("full")
 
 
 # Looks
@@ -477,6 +488,7 @@ def test_an_empty_answer_says_so_and_can_be_asked_for_again(chat: ChatPage) -> N
 def test_nothing_is_wider_than_the_screen(width: int, chat: ChatPage) -> None:
     chat.page.set_viewport_size({"width": width, "height": 700})
     chat.send("w" * 500)
+    chat.wait_answer("w" * 500)
     chat.wait_finished()
     for selector in ("html", "#scroller"):
         wider = chat.page.locator(selector).evaluate("e => e.scrollWidth - e.clientWidth")

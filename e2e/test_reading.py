@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserType, Locator, Page, Route, expect
 
 from e2e.chat_page import ChatPage, records
+from e2e.client import words
 from e2e.relay import Relay, shut
 from e2e.scripted_model import script
 from e2e.stack import Stack, wait_for
@@ -25,6 +26,10 @@ PARAGRAPH = "A paragraph of some length that is there to be scrolled away. " * 3
 TO_GO = "e => Math.round(e.scrollHeight - e.clientHeight - e.scrollTop)"
 TOP = "e => e.scrollTop"
 PLACE = "e => Math.round(e.getBoundingClientRect().top)"
+
+# So long after a connection was lost, the next one counts as there: `BACK_AFTER_MS` in `js/reading.js`.
+BACK_AFTER_MS = 1000
+SAID_MS = 2500  # so long does a button say what it did: `js/views/copy_buttons.js`
 
 
 def frames(chat: ChatPage) -> None:
@@ -55,6 +60,7 @@ def watch_status(chat: ChatPage) -> Callable[[], list[str]]:
 def wheel(chat: ChatPage) -> None:
     chat.scroller.hover()
     chat.page.mouse.wheel(0, -300)
+    expect(chat.to_end).to_be_visible()  # it may be heard after the call
 
 
 def touch(chat: ChatPage) -> None:
@@ -68,11 +74,13 @@ def touch(chat: ChatPage) -> None:
             "Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": 300, "y": y}]}
         )
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(chat.to_end).to_be_visible()
 
 
 def key(chat: ChatPage) -> None:
     chat.scroller.focus()
     chat.page.keyboard.press("PageUp")
+    expect(chat.to_end).to_be_visible()
 
 
 def select(chat: ChatPage) -> None:
@@ -110,6 +118,7 @@ def test_the_end_is_followed_until_the_reader_lets_go(
     chat.to_end.click()
     expect(chat.to_end).to_be_hidden()
     expect(chat.scroller).to_be_focused()
+    frames(chat)
     assert chat.scroller.evaluate(TO_GO) == 0
     stack.open_gate(f"{name}-2")
     chat.wait_answer(PARAGRAPH * 40)
@@ -440,13 +449,21 @@ def test_waiting_is_visible_within_a_tenth_of_a_second(chat: ChatPage) -> None:
             }, { capture: true });
         }"""
     )
-    for _ in range(6):
+    delays: list[float] = []
+    # A machine may be busy with something else for a while: the quickest tells of the page.
+    while len(delays) < 30 and min(delays, default=100) >= 100:
         chat.send("are you there")
         chat.wait_waiting("Sending…")
         expect(chat.answers.last.locator(".waiting")).to_be_visible()
-        chat.button("New chat").click()
-        expect(chat.questions).to_have_count(0)
-    assert min(chat.page.evaluate("delays")) < 100
+        delays = chat.page.evaluate(
+            """async (known) => {
+                while (delays.length === known) await new Promise(requestAnimationFrame);
+                return delays;
+            }""",
+            len(delays),
+        )
+        chat.new_chat()
+    assert min(delays) < 100
 
 
 def test_a_connection_that_comes_and_goes_is_told_once(
@@ -455,7 +472,10 @@ def test_a_connection_that_comes_and_goes_is_told_once(
     chat = open_chat(relay.url)
     chat.send(script("flap", ["say", "Before "], ["wait", "flap"], ["say", "and after."]))
     chat.wait_answer("Before")
+    expect(chat.status).to_have_text("Answering…")
     said = watch_status(chat)
+    # Else one that is lost late, for this process was held up, was there.
+    chat.put_off(BACK_AFTER_MS)
     seen = chat.page.evaluate_handle(
         """() => {
             const seen = [];
@@ -482,9 +502,14 @@ def test_a_connection_that_comes_and_goes_is_told_once(
 # Speed and length
 
 
-def test_speed_and_length_are_told_to_those_who_ask(chat: ChatPage) -> None:
-    chat.send(script("figures", ["words", 40]))
+def test_speed_and_length_are_told_to_those_who_ask(chat: ChatPage, stack: Stack) -> None:
+    # In two parts, that some time passes from the first to the last.
+    chat.send(script("figures", ["words", 20], ["wait", "figures"], ["words", 20]))
+    chat.wait_answer(words("figures", 20))
+    stack.open_gate("figures")
+    chat.wait_answer(words("figures", 20) * 2)
     chat.wait_finished()
+    chat.wait_kept("'kind': 'stop'")
     details = chat.button("Details")
     expect(details).to_have_attribute("aria-expanded", "false")
     figures = chat.answers.last.locator(".figures")
@@ -495,7 +520,9 @@ def test_speed_and_length_are_told_to_those_who_ask(chat: ChatPage) -> None:
     names = figures.locator("dt").all_text_contents()
     told = dict(zip(names, figures.locator("dd").all_text_contents(), strict=True))
     assert re.fullmatch(r"\d+(\.\d+)? s", told["First token after"])
-    assert float(told["Speed"].removesuffix(" tokens/s").replace(",", "")) > 10
+    [kept] = [message["figures"] for message in records(chat, "messages") if "figures" in message]
+    speed = float(told["Speed"].removesuffix(" tokens/s").replace(",", ""))
+    assert speed == pytest.approx(39_000 / kept["writingMs"], abs=0.06)
     assert told["Length"] == "40 tokens"
 
 
@@ -599,11 +626,12 @@ def test_going_on_survives_a_reload_and_a_server_that_is_away(
     expect(chat.error).to_contain_text("The server cannot be reached.")
     chat.wait_answer("Half")
     relay.plug_in()
-    chat.page.route("**/chat", lambda route: None)
+    held = chat.hold("**/chat")
     chat.button("Continue").click()
-    chat.wait_waiting("Sending…")
-    chat.page.unroute("**/chat")
+    held.wait()
     chat.reload()
+    held.wait(2)
+    held.let_go()
     expect(chat.answer).to_contain_text("Half Your last answer was cut off.")
     chat.wait_finished()
     assert chat.answer_text().count("Half") == 1
@@ -661,6 +689,8 @@ def pasted(page: Page) -> dict[str, str]:
 
 
 def check_copying(chat: ChatPage, question: str) -> None:
+    chat.wait_answer("Title Some bold text and code. one two")
+    chat.put_off(SAID_MS)
     said = watch_status(chat)
     copy, copy_markdown = chat.answers.last.locator(".copy-buttons button").all()
     expect(copy).to_have_text("Copy")
@@ -744,6 +774,7 @@ class BufferingRelay(Relay):
     """A proxy that holds back what a stream says for a while, and then passes it on at once."""
 
     HOLD_S = 0.7
+    ENOUGH = 40  # events at once: twice as many as are a clump
 
     def _pump(
         self, source: socket.socket, sink: socket.socket, flowing: Event | None = None
@@ -757,15 +788,23 @@ class BufferingRelay(Relay):
                 while data := source.recv(65536):
                     is_stream = is_stream or b"text/event-stream" in data
                     if is_stream:
-                        time.sleep(self.HOLD_S)
-                        try:
-                            data += source.recv(2**20, socket.MSG_DONTWAIT)
-                        except BlockingIOError:
-                            pass  # nothing more has come
+                        data = self._gather(source, data)
                     sink.sendall(data)
             except OSError:
                 pass  # cut
             shut(sink)
+
+    def _gather(self, source: socket.socket, data: bytes) -> bytes:
+        """Wait for more, and where the model is slow, for as long as it takes; return all of it."""
+        while True:
+            time.sleep(self.HOLD_S)
+            try:
+                more = source.recv(2**20, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue  # nothing more has come
+            data += more
+            if not more or data.count(b"data:") >= self.ENOUGH or b"[DONE]" in data:
+                return data
 
 
 @pytest.fixture
@@ -796,6 +835,8 @@ def test_a_proxy_that_buffers_is_named_once(
         other.wait_longer_than(enough)
         expect(other.page.locator("#notice")).to_be_hidden()
         other.stop()
+    # It would go on for longer than the tests that follow.
+    stack.wait_journal("end steady", 3)
 
 
 # For those who listen
@@ -855,6 +896,7 @@ def test_an_error_is_an_alert_when_it_happens_and_not_again(chat: ChatPage) -> N
     chat.send(script("alert", ["say", "Half "], ["tell", "The oven is cold."]))
     expect(chat.error).to_contain_text("The oven is cold.")
     expect(chat.status).to_have_text("")  # it would be said twice
+    chat.wait_kept("model_error")
     chat.reload()
     chat.wait_note("The oven is cold.")
     expect(chat.error).to_have_count(0)
@@ -904,7 +946,7 @@ def test_a_new_chat_gives_back_what_the_old_one_took(chat: ChatPage) -> None:
         frames(chat)
         return grown
 
-    converse()
-    first = nodes()
+    grown = converse()
+    first = wait_for(lambda: (now := nodes()) < grown - 200 and now, "fewer nodes")
     assert converse() > first + 200
     wait_for(lambda: nodes() < first + 50, f"hardly more than {first} nodes")

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, expect
 from e2e.chat_page import ChatPage
 from e2e.scripted_model import script
 from e2e.stack import Stack, wait_for
-from e2e.test_reading import TOP, settled
+from e2e.test_reading import TOP, frames, settled
 
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
@@ -144,6 +144,7 @@ def test_a_reader_who_is_elsewhere_is_not_moved_by_a_message_that_waited(
     top = settled(chat.scroller, TOP)
     stack.open_gate("away")
     chat.wait_answer("next ")
+    frames(chat)
     assert chat.scroller.evaluate(TOP) == top
 
 
@@ -475,6 +476,7 @@ def test_each_key_of_the_table_does_what_the_help_says(chat: ChatPage, stack: St
         expect(chat.questions).to_have_count(0)
 
     chat.button("Keys").click()
+    expect(chat.help).to_be_visible()
     rows = chat.help.locator("dl > div")
     told = rows.evaluate_all(
         """rows => rows.flatMap((row) => [...row.querySelectorAll("dd")].map((keys) =>
