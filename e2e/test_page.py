@@ -24,9 +24,8 @@ from e2e.stack import Stack, http_client, wait_for
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
 
-LEAVING_MS = (
-    3000  # how long the page thinks that it may be about to go away: `js/chats.js`, `js/reading.js`
-)
+# So long does the page think that it may be about to go away: `js/chats.js`, `js/reading.js`.
+LEAVING_MS = 3000
 
 
 # Answers
