@@ -27,17 +27,18 @@ from limits import RateLimitItemPerMinute
 from limits.strategies import MovingWindowRateLimiter
 
 from backend.engine_client import EngineClient, Stream
-from backend.errors import RateLimited, TokensUsedUp, TooManyGenerations
+from backend.errors import BurbleError, RateLimited, TokensUsedUp, TooManyGenerations
 from backend.leases import DAY_S, Leases, Settlement, tokens_key
 from backend.link import GenerationRequest
 from backend.settings import Settings
 from backend.shared_counts import SharedCounts
 
-# A generation's place is free a moment after its last event has gone out, and who was waiting for that may be faster.
-MOMENT_S = 0.03
+# A generation's place is free a moment after its last event has gone out, and who was waiting for that may be faster:
+# so long is waited before each other look, where the machine is busy.
+MOMENTS_S = (0.03, 0.1, 0.3)
 MINUTE_S = 60
 GUESS_S = 2  # after which who has too many at once may try again: nobody knows when one ends
-FLUSH_S = 2.0  # that a worker which leaves takes for writing what it has not
+FLUSH_S = 2.0  # that writing may take: what a worker that leaves has not written yet, and that a place was not used
 
 
 class Started(NamedTuple):
@@ -95,10 +96,14 @@ class RateLimits:
         lease, headers = await self.admit(caller["account"])
         try:
             stream = await engines.start({**request, "caller": {**caller, "lease": lease}})
-        except BaseException:
+        except BaseException as error:
             # Where an engine has accepted it all the same, it is the engine's by now, or will be.
             if lease:
                 self._settlement.refused(lease)
+                if isinstance(
+                    error, BurbleError
+                ):  # before that is told: who is refused may ask again at once
+                    await asyncio.to_thread(self._settlement.flush, FLUSH_S)
             raise
         if lease:
             self._settlement.handed_over(lease, stream.engine_pid)
@@ -111,8 +116,10 @@ class RateLimits:
         """
         loop = asyncio.get_running_loop()
         lease, limits = await loop.run_in_executor(self._thread, self._admit, account)
-        if lease is None and {limit.name for limit in _used_up(limits)} == {"concurrent"}:
-            await asyncio.sleep(MOMENT_S)
+        for moment_s in MOMENTS_S:
+            if lease is not None or {limit.name for limit in _used_up(limits)} != {"concurrent"}:
+                break
+            await asyncio.sleep(moment_s)
             lease, limits = await loop.run_in_executor(self._thread, self._admit, account)
         headers = {"RateLimit-Policy": self._policy, "RateLimit": ", ".join(map(str, limits))}
         if lease is None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -534,12 +535,14 @@ async def test_only_a_resumable_generation_can_be_read_again(start_engine: Start
 
 
 async def test_a_finished_generation_is_forgotten_after_its_time(
-    start_engine: StartEngine,
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with start_engine(log_ttl=0.1) as engine:
+    async with start_engine(log_ttl=60) as engine:
         generation = engine.ask("a", "x", resumable=True)
         await finished(generation)
         engine.engine.attach(generation.id, 0)
+        later = time.monotonic() + 61
+        monkeypatch.setattr("backend.engine.log.time", SimpleNamespace(monotonic=lambda: later))
 
         def forgotten() -> bool:
             try:
@@ -572,15 +575,19 @@ async def test_a_model_that_is_silent_too_long_is_stopped_as_timed_out(
 async def test_a_model_that_says_something_now_and_then_is_not_silent(
     start_engine: StartEngine,
 ) -> None:
-    class Model(Scripted):
-        async def generate(self, prompt: str, *, thinking: bool = False) -> AsyncIterator[Any]:
-            for _ in range(30):
-                await asyncio.sleep(0.05)
-                yield Delta(thinking="x") if prompt == "thinks" else Prefill(1, 2)
-
-    async with start_engine(Model, dirty_timeout=1) as engine:
-        asked = [engine.ask("thinks"), engine.ask("reads")]
-        for generation in asked:
+    async with start_engine(dirty_timeout=60) as engine:
+        engine.engine._sweeping.cancel()
+        for name, item in (("thinks", Delta(thinking="x")), ("reads", Prefill(1, 2))):
+            go_on = [asyncio.Event() for _ in range(5)]
+            steps = [step for event in go_on for step in (event, item)]
+            generation = engine.ask(name, *steps)
+            now = generation.since
+            for event in go_on:
+                last = generation.log.last
+                event.set()
+                await until(lambda: generation.log.last > last)  # noqa: B023
+                now += 50
+                engine.engine._check_clocks(generation, now)
             assert ending(await finished(generation)) == "stop"
 
 
@@ -588,9 +595,10 @@ async def test_a_generation_that_takes_too_long_ends_by_length(start_engine: Sta
     class Model(Scripted):
         async def generate(self, prompt: str, *, thinking: bool = False) -> AsyncIterator[Any]:
             try:
+                yield "x"
                 while True:
-                    await asyncio.sleep(0.01)
                     yield "x"
+                    await asyncio.sleep(0.01)
             finally:
                 self.journal.append("end")
 
@@ -603,14 +611,20 @@ async def test_a_generation_that_takes_too_long_ends_by_length(start_engine: Sta
 
 async def test_the_clock_of_a_generation_begins_with_its_turn(start_engine: StartEngine) -> None:
     first = asyncio.Event()
-    async with start_engine(max_generation_seconds=0.3, max_running=1) as engine:
+    async with start_engine(max_generation_seconds=60, max_running=1) as engine:
+        engine.engine._sweeping.cancel()
         engine.ask("a", first)
-        turn: list[float] = []
-        queued = engine.ask("b", lambda: turn.append(time.monotonic()), "x", never())
-        await asyncio.sleep(0.2)
+        queued = engine.ask("b", "x", never())
+        engine.engine._check_clocks(queued, time.monotonic() + 1000)  # it waits in line
+        await asyncio.sleep(0.05)
+        released = time.monotonic()
         first.set()
-        assert ending(await finished(queued)) == "length"
-        assert time.monotonic() - turn[0] > 0.2
+        await until(lambda: queued.tokens)
+        assert queued.started >= released
+        for passed_s, ended in ((59.99, False), (60.01, True)):
+            engine.engine._check_clocks(queued, queued.started + passed_s)
+            assert queued.log.finished == ended
+        assert ending(events(queued)) == "length"
 
 
 async def test_an_engine_whose_every_place_is_held_by_what_does_not_let_go_is_stuck(

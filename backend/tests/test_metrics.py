@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,11 +119,13 @@ async def test_stop_latency_lasts_until_the_model_has_let_go(start_engine: Start
         engine.engine.stop(generation.id)
         assert generation.log.finished
         assert since("generations_total", "cancelled") == 1
+        stopped = time.perf_counter()
         await asyncio.sleep(0.02)
         assert since("stop_latency_seconds_count") == 0
+        held_s = time.perf_counter() - stopped
         hold.set()
         await until(lambda: since("stop_latency_seconds_count"))
-    assert since("stop_latency_seconds_sum") >= 0.02
+    assert since("stop_latency_seconds_sum") >= held_s
 
 
 async def test_there_is_one_time_between_tokens_for_each_but_the_first(
@@ -213,13 +216,13 @@ async def test_the_size_of_the_logs_is_told_as_they_grow(
         inner: Engine = engine.engine
         inner._on_change = lambda: told.append(inner.state()["log_bytes"])
         generation = engine.ask("a", gate, *"abc", asyncio.Event())
-        before = len(told)
+        least = 3 * len('data: {"token": "a"}\n\n')
+        assert told[-1] < least
         gate.set()
-        await until(lambda: told[before:])
+        await until(lambda: told[-1] >= least)
         content, _ = metrics.exposition(make_settings(model=MODEL), [inner.state()])
         size = told[-1]
         engine.engine.stop(generation.id)
-    assert size >= 3 * len('data: {"token": "a"}\n\n')
     samples = {
         sample.name: sample.value
         for family in text_string_to_metric_families(content.decode())

@@ -36,7 +36,7 @@ from backend.models.upstream import MAX_READ_CHARS, Upstream
 from backend.runtime import private_folder
 from backend.settings import Settings
 from backend.tests import corpus
-from backend.tests.scripted_engine import LIMIT_S, ending, finished, request, until
+from backend.tests.scripted_engine import LIMIT_S, ending, events, finished, request, until
 from backend.tests.scripted_engine import text as whole_text
 from backend.tests.scripted_upstream import (
     DONE,
@@ -883,19 +883,22 @@ async def test_an_error_goes_through_the_engine(
     assert found[-1]["error"]["retry_after"] == 60
 
 
-@pytest.mark.parametrize("steps", [(Stall(),), (*begin(text("Hi")), Stall())])
+@pytest.mark.parametrize(
+    ("steps", "said"), [((Stall(),), ""), ((*begin(text("Hi")), Stall()), "Hi")]
+)
 async def test_a_server_that_falls_silent_is_left(
-    upstream: ScriptedUpstream,
-    make_settings: MakeSettings,
-    monkeypatch: pytest.MonkeyPatch,
-    steps: tuple[Step, ...],
+    upstream: ScriptedUpstream, make_settings: MakeSettings, steps: tuple[Step, ...], said: str
 ) -> None:
-    monkeypatch.setattr("backend.engine.engine.SWEEP_S", 0.01)
     upstream.script(*steps)
-    settings = make_settings(model="openai/m", openai_base_url=upstream.url, dirty_timeout=0.2)
+    settings = make_settings(model="openai/m", openai_base_url=upstream.url, dirty_timeout=60)
     async with running_engine(settings) as engine:
+        engine._sweeping.cancel()
         generation = engine.submit(request(PROMPT))
         engine.reader_came(generation.id)
+        await until(lambda: upstream.requests and whole_text(events(generation)) == said)
+        now = time.monotonic()
+        for passed_s in (0, 61):
+            engine._check_clocks(generation, now + passed_s)
         assert ending(await finished(generation)) == "timeout"
         await until(lambda: upstream.requests[0].left)
 

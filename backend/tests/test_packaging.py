@@ -30,8 +30,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 UV = os.environ.get("UV") or shutil.which("uv")
 
-START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 180
+HEALTH_RETRIES = 3  # by default, and in our Dockerfile
 
 
 def read(path: str) -> str:
@@ -137,16 +138,18 @@ def copy_files(app: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """The image's files, packages and environment, on a free port of the loopback address."""
     folder = tmp_path_factory.mktemp("image")
     app, venv = folder / "app", folder / "venv"
     app.mkdir()
     copy_files(app)
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    # Kept until the end, so that nobody else is given the port while the packages are installed.
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    port = reserved.getsockname()[1]
     ours = {"VIRTUAL_ENV", "PYTHONPATH", "PYTEST_CURRENT_TEST"}
     inherited = {
         name: value
@@ -173,7 +176,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     else:
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     subprocess.run(install, cwd=app, env=environment, check=True)
-    return Image(app, environment)
+    with reserved:
+        yield Image(app, environment)
 
 
 @pytest.fixture
@@ -193,7 +197,7 @@ def test_what_the_image_holds_installs_starts_answers_and_stops(
 ) -> None:
     url = f"http://{image.environment['BURBLE_BIND']}"
     deadline = time.monotonic() + START_TIMEOUT_S
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=START_TIMEOUT_S, trust_env=False) as client:
         while True:
             assert server.poll() is None
             assert time.monotonic() < deadline
@@ -203,7 +207,8 @@ def test_what_the_image_holds_installs_starts_answers_and_stops(
             except httpx.ConnectError:
                 time.sleep(0.1)
         assert health.status_code == 200
-        assert image.run(command_of("HEALTHCHECK")).returncode == 0
+        checks = (image.run(command_of("HEALTHCHECK")) for _ in range(HEALTH_RETRIES))
+        assert any(check.returncode == 0 for check in checks)
 
         assert client.get("/").headers["content-type"].startswith("text/html")
         for path in ("/service_worker.js", "/manifest.webmanifest", "/icons/192.png"):

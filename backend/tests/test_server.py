@@ -14,6 +14,7 @@ from backend import link
 from backend.engine.server import EngineServer
 from backend.link import WINDOW_BYTES, FrameDecoder, frame, json_frame
 from backend.tests.scripted_engine import (
+    LIMIT_S,
     Script,
     ScriptedEngine,
     StartEngine,
@@ -132,7 +133,10 @@ async def test_a_stream_is_opened_then_its_events_then_its_end(start: Any) -> No
         assert len(client.payloads(7, link.END)) == 1
 
 
-async def test_what_one_turn_appended_leaves_in_one_frame(start: Any) -> None:
+async def test_what_one_turn_appended_leaves_in_one_frame(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.models.TURN_S", LIMIT_S)  # else a pause of the machine ends it
     gate = asyncio.Event()
     async with start() as (engine, client):
         engine.scripts["a"] = Script(gate, *"abcdefgh")

@@ -126,9 +126,9 @@ def test_what_is_refused_inside_a_transaction_was_never_counted(counts: SharedCo
 
 def _acquire(folder: Path, times: int) -> int:
     counts = SharedCounts(folder)
-    taken = sum(counts.acquire_entry("a", 20, 60) for _ in range(times))
+    taken = sum(counts.acquire_entry("a", 20, 3600) for _ in range(times))
     for _ in range(times):
-        counts.incr("b", 60)
+        counts.incr("b", 3600)
     counts.close()
     return taken
 

@@ -29,6 +29,7 @@ def server_url() -> Iterator[str]:
 LONG = {"test_markdown_streaming.js", "test_transfer.js"}
 
 
+@pytest.mark.timeout(1200)  # for a module, which is many tests
 @pytest.mark.parametrize(
     "module",
     [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in MODULES],

@@ -241,7 +241,8 @@ for (const [name, use, definition, selector] of LATE) {
     const definitions = many.map(definition);
     const whole = render([uses + definitions.join("")]);
     equal(whole.querySelectorAll(selector).length, many.length);
-    for (const pieces of [[definitions.join("")], definitions]) {
+    /** @param {string[]} pieces */
+    const draw = (pieces) => {
       const root = document.createElement("div");
       const observer = new MutationObserver(() => {});
       observer.observe(root, { subtree: true, childList: true, characterData: true });
@@ -251,7 +252,14 @@ for (const [name, use, definition, selector] of LATE) {
       ok(root.isEqualNode(whole));
       const changes = observer.takeRecords().length;
       // Each definition for itself would change the paragraph half a million times.
-      ok(changes < 50 * many.length && time < 5000, `${changes} changes, ${time} ms in ${pieces.length} pieces`);
+      ok(changes < 50 * many.length, `${changes} changes in ${pieces.length} pieces`);
+      return time;
+    };
+    for (const pieces of [[definitions.join("")], definitions]) {
+      let time = Infinity;
+      // The machine may be busy with something else.
+      for (let attempt = 0; attempt < 5 && time >= 5000; attempt += 1) time = Math.min(time, draw(pieces));
+      ok(time < 5000, `${time} ms in ${pieces.length} pieces`);
     }
   });
 }

@@ -64,6 +64,28 @@ function follow(url, options = {}) {
   return { outcome, seen };
 }
 
+/**
+ * Answer the next requests at once, without a network that could be slow. Each body begins, and then is silent until it is
+ * hung up.
+ *
+ * @param {[begun: string, init: ResponseInit][]} replies
+ * @param {Parameters<typeof follow>[1]} options
+ */
+async function followSilent(replies, options) {
+  const fetched = window.fetch;
+  window.fetch = async (_, { signal } = {}) => {
+    const [begun, init] = replies.shift() ?? ["", { status: 500 }];
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(begun));
+        signal?.addEventListener("abort", () => controller.error(signal.reason));
+      },
+    });
+    return new Response(init.status === 204 ? null : body, init);
+  };
+  return await follow("/chat", options).outcome.finally(() => (window.fetch = fetched));
+}
+
 test("an answer is read to its end", async () => {
   const server = await scripted({ headers: ID, body: [event(1, "Hello "), event(2, "you"), DONE] });
   const { outcome, seen } = follow(server.url);
@@ -190,8 +212,8 @@ test("a problem before the first byte: refused, with what is wrong with each fie
 });
 
 test("a problem whose text does not come: refused, without it", async () => {
-  const server = await scripted({ status: 503, headers: PROBLEM, body: ['{"code": '], then: "hold" });
-  const outcome = await follow(server.url, { times: { ...SOON, silence: 300 } }).outcome;
+  const problem = /** @type {[string, ResponseInit]} */ (['{"code": ', { status: 503, headers: PROBLEM }]);
+  const outcome = await followSilent([problem], { times: { ...SOON, silence: 50 } });
   equal([outcome.state, "code" in outcome && outcome.code], ["refused", "http_503"]);
 });
 
@@ -463,9 +485,11 @@ test("a character that is cut between two reads stays whole", async () => {
 });
 
 test("a stream that is silent for too long counts as cut", async () => {
-  const server = await scripted({ headers: ID, body: [event(1, "a")], then: "hold" }, { status: 204 });
-  const { outcome } = follow(server.url, { times: { ...SOON, silence: 50 } });
-  equal(await outcome, { state: "finished" });
+  const headers = { ...ID, "Content-Type": "text/event-stream" };
+  /** @type {[string, ResponseInit][]} */
+  const replies = [[event(1, "a"), { headers }], ["", { status: 204 }]];
+  equal(await followSilent(replies, { times: { ...SOON, silence: 50 } }), { state: "finished" });
+  equal(replies, []);
 });
 
 test("10,000 events of one write arrive, in order", async () => {

@@ -568,7 +568,8 @@ test("5,000 conversations come in at once, and the page stays alive", () =>
     }
     const file = await burbleFile(...all);
     let longest = 0;
-    let before = performance.now();
+    const began = performance.now();
+    let before = began;
     const beat = setInterval(() => {
       longest = Math.max(longest, performance.now() - before);
       before = performance.now();
@@ -577,8 +578,9 @@ test("5,000 conversations come in at once, and the page stays alive", () =>
     clearInterval(beat);
     equal(report.taken, { conversations: 5000, messages: 40_000 });
     equal((await store.messages("c4999")).length, 8);
-    // On a machine that is busy with other tests, too.
-    ok(longest < 3000, `nothing else could run for ${longest} ms`);
+    // On a machine that is slow, or busy with other tests, too.
+    const whole = before - began;
+    ok(longest < whole / 2, `nothing else could run for ${longest} of ${whole} ms`);
     const again = await importFile(store, file);
     equal([again.taken, again.known], [{ conversations: 0, messages: 0 }, 5000]);
   }));
