@@ -102,7 +102,7 @@ class RateLimits:
                 self._settlement.refused(lease)
                 if isinstance(
                     error, BurbleError
-                ):  # before that is told: who is refused may ask again at once
+                ):  # who hears that it is refused may ask again at once
                     await asyncio.to_thread(self._settlement.flush, FLUSH_S)
             raise
         if lease:
