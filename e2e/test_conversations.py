@@ -16,6 +16,7 @@ from e2e.pieces import LEAST, piece_by_piece, some_pieces
 from e2e.relay import Relay
 from e2e.scripted_model import script
 from e2e.stack import Stack, wait_for
+from e2e.test_reading import PLACE, settled
 
 StartStack = Callable[..., Stack]
 
@@ -63,6 +64,7 @@ def test_an_answer_that_is_asked_for_again_is_another_branch(chat: ChatPage, sta
     chat.wait_answer("once ")
     chat.stop()
     chat.button("Retry").click()
+    expect(chat.answers.last.locator(".note")).to_have_count(0)  # it is another one by now
     chat.wait_answer("once ")
     stack.open_gate("again")
     chat.wait_finished()
@@ -93,13 +95,10 @@ def test_walking_leaves_the_branches_where_they_are_on_the_screen(chat: ChatPage
     chat.send("row\n\n" * 30)
     chat.wait_finished()
     chat.branches.scroll_into_view_if_needed()
-    before = chat.branches.bounding_box()
+    before = settled(chat.branches, PLACE)
     chat.branches.get_by_role("button", name="Previous version").click()
     expect(chat.questions.last).to_contain_text("line")
-    after = chat.branches.bounding_box()
-    assert before
-    assert after
-    assert abs(before["y"] - after["y"]) < 2
+    assert abs(before - settled(chat.branches, PLACE)) < 2
 
 
 def test_an_answer_without_a_text_is_asked_for_again_in_its_place(
@@ -221,6 +220,7 @@ def test_more_answers_than_a_browser_has_connections_all_go_on(
     chat.wait_answer("and another ")
     # The one that is looked at is read at once, and can be stopped.
     chat.go(addresses[0])
+    expect(chat.questions).to_contain_text("many0")
     chat.stop()
     stack.wait_journal("end many0")
     stack.open_gate("many")
@@ -299,19 +299,26 @@ SEED = """async ([url, count]) => {
 }"""
 
 
+# Opens a conversation, and goes back as soon as something of it is shown.
+LEAVE_AT_ONCE = """async (address) => {
+    location.hash = address;
+    while (!document.querySelector(".message")) await new Promise((done) => setTimeout(done));
+    history.back();
+}"""
+
+
 def test_a_long_conversation_is_opened_at_its_end_and_shown_whole(chat: ChatPage) -> None:
     chat.page.evaluate(SEED, [chat.url, 150])
     chat.go("#/c/long")
     expect(chat.questions.last).to_be_in_viewport()
-    expect(chat.questions).to_have_count(150)
-    assert chat.questions.all_text_contents() == [f"question {index}" for index in range(150)]
+    expect(chat.page.locator(".unrendered")).to_have_count(0)  # all were drawn anew, as they stay
+    expect(chat.questions).to_have_text([f"question {index}" for index in range(150)])
     chat.send("and on")
     chat.wait_answer("and on ")
     expect(chat.questions).to_have_count(151)
     # Another one is shown before the first is shown whole.
     chat.new_chat()
-    chat.go("#/c/long")
-    chat.page.go_back()
+    chat.page.evaluate(LEAVE_AT_ONCE, "#/c/long")
     expect(chat.questions).to_have_count(0)
 
 
@@ -325,17 +332,15 @@ def test_the_reader_comes_back_to_where_he_was(chat: ChatPage) -> None:
     chat.scroller.hover()
     chat.page.mouse.wheel(0, -1)
     expect(read).to_be_in_viewport()
-    before = read.bounding_box()
+    before = settled(read, PLACE)
     chat.reload()
     expect(read).to_be_in_viewport()
+    assert abs(before - settled(read, PLACE)) < 5
     chat.button("New chat").click()
     expect(chat.questions).to_have_count(0)
     chat.page.go_back()
     expect(read).to_be_in_viewport()
-    after = read.bounding_box()
-    assert before
-    assert after
-    assert abs(before["y"] - after["y"]) < 5
+    assert abs(before - settled(read, PLACE)) < 5
     # Who follows the end comes back to the end.
     chat.to_end.click()
     chat.reload()
@@ -393,11 +398,9 @@ def test_another_tab_stops_what_is_read_here(
 def test_another_tab_stops_what_has_not_begun(
     two_tabs: Callable[[str], tuple[ChatPage, ChatPage]], stack: Stack
 ) -> None:
-    stopped: list[str] = []
     first, second = two_tabs(script("pre", ["say", "before"]))
     first.wait_finished()
     held = first.hold("**/chat")
-    first.page.on("request", lambda request: stopped.append(request.method))
     first.send(script("early-stop", ["wait", "never"]))
     [request] = held.wait()
     expect(second.questions).to_have_count(2)
@@ -490,10 +493,12 @@ def test_a_question_on_its_way_is_not_asked_by_another_tab(
     first.send("once")
     [request] = held.wait()
     second = open_chat(stack.url)
+    others = second.hold("**/chat")
     second.go(first.address)
     second.wait_waiting("Sending…")
     second.page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 300))")
     assert held.wait() == [request]
+    assert others.wait(0) == []
     request.continue_()
     second.wait_answer("once ")
 
@@ -684,12 +689,14 @@ def test_the_browser_is_asked_to_keep_what_is_there(
 def three(
     request: pytest.FixtureRequest, open_chat: OpenChat, stack: Stack
 ) -> tuple[ChatPage, list[str], list[str]]:
-    """Three conversations whose answers run, and what each will be in the end."""
+    """Three conversations whose answers run until the gate `three` opens, and what each will be in the end."""
     chat = open_chat(stack.url)
     addresses, wholes = [], []
     for name in "xyz":
         whole = " ".join(f"{name}{index} größer 日本語 👩\u200d🚀" for index in range(300)) + " "
-        asked = script(name + request.node.name, ["type", whole, 0.01], ["say", "end"])
+        asked = script(
+            name + request.node.name, ["type", whole, 0.001], ["wait", "three"], ["say", "end"]
+        )
         chat.send(asked)
         chat.wait_longer_than(5)
         addresses.append(chat.address)
@@ -747,6 +754,7 @@ def test_after_the_kill_of_the_page_every_answer_goes_on(
     with pytest.raises(Error):
         chat.page.goto("chrome://crash", timeout=5000)
     other = open_chat(stack.url)
+    stack.open_gate("three")
     for address, whole in zip(addresses, wholes, strict=True):
         other.go(address)
         other.wait_answer(whole)

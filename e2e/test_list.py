@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, Locator, ViewportSize, expect
 from e2e.chat_page import ChatPage
 from e2e.conftest import OpenChat
 from e2e.scripted_model import script
-from e2e.stack import Stack
+from e2e.stack import Stack, wait_for
 from e2e.test_access import AXE, violations
 
 WIDE: ViewportSize = {"width": 1280, "height": 800}
@@ -84,6 +85,10 @@ class ListPage:
         self.item(title).get_by_role("button", name="More").click()
         self.menu.get_by_role("menuitem", name=entry, exact=True).click()
 
+    def wait_kept(self, *titles: str) -> None:
+        """Wait until these titles alone are in the database: what is shown is written a moment later."""
+        wait_for(lambda: self.kept()[0] == sorted(titles), f"{titles} in the database")
+
     def kept(self) -> tuple[list[str], int]:
         """Return the titles of what is in the database and not deleted, and the number of all messages."""
         titles, messages = self.page.evaluate(KEPT)
@@ -134,6 +139,7 @@ def seed_phone(phone: ListPage, *titles: str) -> None:
 
 
 def test_a_conversation_is_listed_when_it_begins_and_is_gone_back_to(wide: ListPage) -> None:
+    wide.page.clock.install(time=datetime.now().replace(hour=12))  # no day ends meanwhile
     expect(wide.root.get_by_text("What you write is kept in this browser")).to_be_visible()
     expect(wide.root.get_by_role("button", name="Delete all")).to_be_hidden()
     wide.chat.send("First of all")
@@ -270,6 +276,30 @@ def test_a_conversation_that_runs_in_the_background_is_marked(wide: ListPage, st
     expect(wide.items.locator(".running")).to_have_count(0)
 
 
+def test_a_menu_stays_open_while_an_answer_scrolls_and_goes_when_the_list_does(
+    wide: ListPage, stack: Stack
+) -> None:
+    wide.seed(*(f"Title {index}" for index in range(60)))
+    wide.chat.send(
+        script("grows", ["say", "Well.\n\n"], ["wait", "grows"], ["say", "So.\n\n" * 99])
+    )
+    wide.chat.wait_answer("Well.")
+    wide.items.first.hover()
+    wide.items.first.get_by_role("button", name="More").click()
+    expect(wide.menu).to_be_visible()
+    stack.open_gate("grows")
+    wide.chat.wait_finished()
+    scrolled = (
+        "async (e) => { while (e.scrollTop === 0) await new Promise(requestAnimationFrame); }"
+    )
+    wide.chat.scroller.evaluate(scrolled)
+    # The event comes with the next frame.
+    wide.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    expect(wide.menu).to_be_visible()
+    wide.root.locator(".items").evaluate("e => e.scrollBy(0, 50)")
+    expect(wide.menu).to_be_hidden()
+
+
 def test_a_title_is_changed_in_its_place(wide: ListPage, stack: Stack) -> None:
     wide.seed("One", "Two")
     wide.choose("Two", "Rename")
@@ -289,6 +319,7 @@ def test_a_title_is_changed_in_its_place(wide: ListPage, stack: Stack) -> None:
     wide.chat.composer.click()
     expect(wide.links).to_have_text(["Eins", "Zwei"])
     expect(wide.chat.composer).to_be_focused()
+    wide.wait_kept("Eins", "Zwei")
     wide.chat.reload()
     expect(wide.links).to_have_text(["Eins", "Zwei"])
 
@@ -313,8 +344,9 @@ def test_a_conversation_is_deleted_and_brought_back(wide: ListPage) -> None:
     wide.item("Two").get_by_role("link").click()
     expect(wide.chat.questions).to_have_text("Two")
     wide.choose("Two", "Delete")
-    expect(wide.items).to_have_count(2)
     expect(wide.undo).to_be_focused()
+    wide.undo.hover()  # so that it stays
+    expect(wide.items).to_have_count(2)
     expect(wide.chat.status).to_have_text("Deleted: Two")
     expect(wide.chat.questions).to_have_count(0)
     assert wide.page.url.endswith("#/")
@@ -325,6 +357,7 @@ def test_a_conversation_is_deleted_and_brought_back(wide: ListPage) -> None:
     wide.choose("One", "Delete")
     expect(wide.items).to_have_count(2)
     expect(wide.chat.questions).to_have_text("Two")
+    wide.wait_kept("Two", "Three")
     wide.chat.reload()
     expect(wide.links).to_have_text(["Two", "Three"])
 
@@ -342,15 +375,14 @@ def test_several_that_are_deleted_in_a_row_are_brought_back_together(wide: ListP
 def test_undo_is_offered_for_some_seconds_and_longer_to_who_is_there(wide: ListPage) -> None:
     wide.page.clock.install()
     wide.seed("One", "Two", "Three")
-    before = wide.page.evaluate("Date.now()")
+    # The clock stands still meanwhile, however long all that takes.
+    wide.page.clock.pause_at(wide.page.evaluate("Date.now()") / 1000 + 60)
     wide.choose("One", "Delete")
     expect(wide.undo).to_be_visible()
-    after = wide.page.evaluate("Date.now()")
     wide.page.mouse.move(900, 400)
-    # However long all that took: the clock stands still at eleven seconds, and then has passed thirteen.
-    wide.page.clock.pause_at((before + 11_000) / 1000)
+    wide.page.clock.run_for(11_000)
     expect(wide.undo).to_be_visible()
-    wide.page.clock.run_for(after - before + 2000)
+    wide.page.clock.run_for(2000)
     expect(wide.undo).to_be_hidden()
     wide.page.clock.resume()
     wide.item("Two").get_by_role("button").focus()
@@ -408,10 +440,16 @@ def test_what_had_the_focus_is_not_lost_when_another_tab_deletes_it(
 @pytest.mark.long
 def test_five_thousand_are_shown_at_once(wide: ListPage) -> None:
     wide.seed(*(f"Title {index}" for index in range(5000)))
+    # A script may hold back the page for no longer than what is felt (RAIL): 100 ms; this machine may be slow, and what
+    # else it does makes some tries longer, and none shorter.
+    assert any(longest_of_drawing_more(wide) < 400 for _ in range(5))
+
+
+def longest_of_drawing_more(wide: ListPage) -> float:
+    """Load the page, and scroll until 600 are drawn; return for how long the page was busy at most, in ms."""
     wide.chat.reload()
     expect(wide.items).to_have_count(100)
-    # A script may hold back the page for no longer than what is felt (RAIL): 100 ms; this machine may be slow.
-    longest = wide.page.evaluate(
+    longest: float = wide.page.evaluate(
         """async () => {
             const scroller = document.querySelector(".items");
             let longest = 0;
@@ -426,7 +464,7 @@ def test_five_thousand_are_shown_at_once(wide: ListPage) -> None:
             return longest;
         }"""
     )
-    assert longest < 400
+    return longest
 
 
 # How it looks
@@ -452,6 +490,7 @@ def test_the_drawer_fits(width: int, height: int, locale: str, open_as: OpenAs) 
         expect(button).to_be_in_viewport(ratio=1)
     listed.items.first.hover()
     listed.items.first.locator(".more").click()
+    expect(listed.menu).to_be_visible()
     for entry in listed.menu.get_by_role("menuitem").all():
         expect(entry).to_be_in_viewport(ratio=1)
 
@@ -534,6 +573,7 @@ def test_the_checker_of_accessibility_finds_nothing(
     check()
     listed.items.first.hover()
     listed.items.first.locator(".more").click()
+    expect(listed.menu).to_be_visible()
     check()  # the menu
     listed.menu.get_by_role("menuitem").first.click()
     expect(listed.root.get_by_role("textbox")).to_be_focused()

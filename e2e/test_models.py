@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from e2e.chat_page import ChatPage, records
 from e2e.scripted_model import script
-from e2e.stack import MODEL, Stack
+from e2e.stack import MODEL, Stack, wait_for
 
 StartStack = Callable[..., Stack]
 OpenChat = Callable[..., ChatPage]
@@ -191,6 +191,10 @@ def test_a_model_that_is_gone_is_told_and_another_one_answers(
     assert kept["settings"]["model"] == "old"
     picker.gone.get_by_role("button", name="Use Scripted").click()
     expect(picker.gone).to_be_hidden()
+    # What is shown is written a moment later.
+    wait_for(
+        lambda: records(chat, "conversations")[0]["settings"]["model"] == MODEL, "it to be kept"
+    )
     chat.reload()
     expect(picker.name).to_have_text("Scripted")
     expect(picker.gone).to_have_count(0)
@@ -265,8 +269,11 @@ def test_any_name_fits_the_smallest_screen(phone: ChatPage) -> None:
 def test_usage_is_told_however_an_answer_ended(chat: ChatPage, stack: Stack) -> None:
     chat.serve_models({})
     chat.send(
-        script("thought", ["think", "So, "], ["sleep", 0.1], ["think", "well. "], ["words", 3])
+        script("thought", ["think", "So, "], ["wait", "so"], ["think", "well. "], ["words", 3])
     )
+    # Tokens that come together have no speed.
+    expect(chat.thinking).to_be_visible()
+    stack.open_gate("so")
     chat.wait_finished()
     told = figures(chat, chat.answers.last)
     assert told["Model"] == "Scripted"
@@ -312,7 +319,10 @@ def test_what_fails_behind_the_server_is_told_in_its_words(
     chat.wait_note(message)
     expect(chat.error.locator("small")).to_have_text(code)
     expect(chat.button("Continue")).to_have_count(0)
+    held = chat.hold("**/chat")
     chat.button("Retry").click()
+    chat.wait_waiting("Sending…")  # the note of before is gone
+    held.let_go()
     chat.wait_note(message)
     chat.send(script(f"{code}-later", ["say", "So far "], ["raise", code, message]))
     chat.wait_note(f"This answer was cut off here. {message}")

@@ -62,7 +62,7 @@ def copies(chat: ChatPage) -> list[str]:
 def wait_copied(chat: ChatPage) -> None:
     """Wait until the browser has a copy of what is served now, and nothing else."""
     version = version_at(chat.url.removesuffix("/"))
-    wait_for(lambda: copies(chat) == [version], "the copy")
+    wait_for(lambda: copies(chat) == [version], "the copy", 90)
 
 
 def visit(open_chat: OpenChat, url: str) -> ChatPage:
@@ -183,7 +183,8 @@ def test_a_copy_reaches_nothing_of_the_api(
         chat.url,
     )
     assert asked == ["TypeError"] * 16
-    assert set(gateway.asked) <= {"GET /files.json"}
+    # The browser itself looks now and then whether the service worker is still the same.
+    assert set(gateway.asked) <= {"GET /files.json", "GET /service_worker.js"}
     chat.faults.clear()  # the page's policy has told of what it stopped
 
 
@@ -271,10 +272,14 @@ def deployed(project: Project, start_stack: Callable[..., Stack]) -> Iterator[Ga
 
 
 def versions(page: Page) -> set[str]:
-    """Return what versions the files have that the page consists of."""
-    found: list[str] = page.evaluate(VERSIONS)
-    assert len(found) > 40, "the renderer is part of it, too"
-    return set(found)
+    """Return what versions the files have that the page consists of, once all are there."""
+
+    def whole() -> list[str]:
+        found: list[str] = page.evaluate(VERSIONS)
+        # The renderer and the list are part of it, too; a style sheet that is not there yet has no version.
+        return found if len(found) > 40 and all(found) else []
+
+    return set(wait_for(whole, "all files of the page"))
 
 
 def test_a_deployment_shows_at_once_and_a_copy_is_of_one_version(

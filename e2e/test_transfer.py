@@ -178,6 +178,7 @@ def test_files_of_others_are_brought_in_and_shown(chat: ChatPage, stack: Stack) 
     expect(chat.questions).to_have_text(re.compile("How do I make her fast"))
     # A question that has no answer can be asked again.
     chat.page.goto(f"{stack.url}/#/c/chatgpt-6f0c1d2e-0000-4000-8000-000000000002")
+    expect(chat.questions).to_have_text(re.compile("Is anybody there"))
     chat.button("Retry").click()
     chat.wait_longer_than(0)
     chat.wait_finished()

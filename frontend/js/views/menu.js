@@ -31,8 +31,9 @@ export class Menu {
     this.#closed = closed;
     this.#side = side;
     this.root.addEventListener("keydown", (event) => this.#pressed(event));
-    // What moves away from under it takes it along.
-    for (const type of ["scroll", "resize"]) window.addEventListener(type, () => this.close(), { capture: true });
+    // Where its button moves it goes. An answer that grows scrolls its own text, and no button of a menu.
+    window.addEventListener("scroll", ({ target }) => /** @type {Node} */ (target).contains(this.#button) && this.close(), { capture: true });
+    window.addEventListener("resize", () => this.close());
     document.addEventListener("pointerdown", ({ target }) => {
       const at = /** @type {Node} */ (target);
       if (!this.root.contains(at) && !this.#button?.contains(at)) this.close();
