@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -80,6 +81,7 @@ class Stack:
         self.closed_output = False  # it begins without standard output and standard error
         self.on_ready: Callable[[], object] = lambda: None
         self._root = root
+        self._dirty_arbiter: psutil.Process | None = None
         self._settings = {
             "bind": f"127.0.0.1:{self.port}",
             "model": model,
@@ -180,12 +182,19 @@ class Stack:
         ]
 
     def dirty_arbiter(self) -> psutil.Process | None:
-        """The dirty arbiter: the child of the master that has the engines as its children."""
-        engines = {process.pid for process in self.engines()}
-        for child in self._children(self.master):
-            if any(grandchild.pid in engines for grandchild in self._children(child)):
-                return child
-        return None
+        """The dirty arbiter: the child of the master that has the engines as its children, or had them."""
+        children = self._children(self.master)
+        if self._dirty_arbiter not in children:
+            engines = {process.pid for process in self.engines()}
+            self._dirty_arbiter = next(
+                (
+                    child
+                    for child in children
+                    if any(grandchild.pid in engines for grandchild in self._children(child))
+                ),
+                None,
+            )
+        return self._dirty_arbiter
 
     def engines(self) -> list[psutil.Process]:
         """The dirty workers whose engine can be connected to, oldest first."""
@@ -237,13 +246,18 @@ class Stack:
     def clear(self) -> None:
         """Let every script go on to its end, and forget all gates and what the journal says."""
         (self.script / "every-gate").touch()
-        wait_for(self._is_idle, "the end of every script")
+        # An HTTP worker may not have heard of what an engine has begun a moment ago.
+        wait_for(lambda: self._is_idle() and self._has_ended(), "the end of every script")
         for path in self.script.iterdir():
             path.unlink()
 
     def _is_idle(self) -> bool:
         engines = http_client.get(self.url + "/health/ready").json()["engines"]
         return all(engine["running"] == engine["queued"] == 0 for engine in engines)
+
+    def _has_ended(self) -> bool:
+        kinds = Counter(line.removeprefix("other ").partition(" ")[0] for line in self.journal())
+        return kinds["start"] == kinds["end"]
 
     def journal(self) -> list[str]:
         """What the scripted models did, in order: `load PID`, `start NAME`, `end NAME`, `close PID`."""

@@ -217,6 +217,8 @@ def test_every_button_is_reached_by_the_tab_key_and_shows_it(
 
 def test_the_focus_is_never_lost(chat: ChatPage, stack: Stack, name: str) -> None:
     def is_somewhere() -> bool:
+        # What changes is drawn in a task of its own.
+        chat.page.evaluate("new Promise((resolve) => setTimeout(resolve))")
         return bool(chat.page.evaluate("document.activeElement !== document.body"))
 
     def press(button: str) -> None:
@@ -236,9 +238,11 @@ def test_the_focus_is_never_lost(chat: ChatPage, stack: Stack, name: str) -> Non
     expect(chat.error).to_be_visible()
     press("Retry")
     expect(chat.composer).to_be_focused()
+    expect(chat.branches).to_be_visible()
     expect(chat.error).to_be_visible()
     press("Continue")
     expect(chat.composer).to_be_focused()
+    chat.wait_answer("So far So far")
     chat.wait_finished()
     press("Keys")
     expect(chat.help).to_be_visible()

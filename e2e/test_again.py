@@ -31,10 +31,12 @@ class Limit:
 
     def _answer(self, route: Route) -> None:
         self.asked.append(json.loads(route.request.post_data or ""))
-        if not self.refusals:
+        if self.refusals:
+            self.refuse(route, *self.refusals.pop(0))
+        else:
             route.continue_()
-            return
-        status, code, retry_after = self.refusals.pop(0)
+
+    def refuse(self, route: Route, status: int, code: str, retry_after: str) -> None:
         problem = {"code": code, "detail": f"Not now: {code}.", "status": status}
         headers = {"Content-Type": "application/problem+json", "Retry-After": retry_after}
         route.fulfill(status=status, headers=headers, body=json.dumps(problem))
@@ -93,6 +95,25 @@ def test_after_a_short_wait_the_question_is_sent_again_by_itself(
 
 
 @pytest.mark.long
+def test_a_moment_that_passes_before_it_is_shown_is_not_missed(
+    chat: ChatPage, limit: Limit
+) -> None:
+    chat.page.clock.install()
+    held = chat.hold("**/chat")
+    chat.send("sooner or later")
+    [route] = held.wait()
+    # From now on nothing is drawn.
+    chat.page.clock.pause_at(chat.page.evaluate("Date.now()") / 1000 + 10)
+    limit.refuse(route, 429, "rate_limited", "1")
+    until(chat)
+    chat.page.unroute("**/chat")
+    chat.page.clock.fast_forward(2000)
+    chat.page.clock.resume()
+    chat.wait_answer("sooner or later ")
+    assert len(limit.asked) == 1
+
+
+@pytest.mark.long
 def test_it_is_counted_down_and_those_who_listen_hear_it_once(chat: ChatPage, limit: Limit) -> None:
     chat.page.evaluate(
         """() => {
@@ -107,7 +128,7 @@ def test_it_is_counted_down_and_those_who_listen_hear_it_once(chat: ChatPage, li
             }).observe(log, { childList: true, subtree: true, characterData: true });
         }"""
     )
-    limit.refusals = [(429, "rate_limited", "60"), (429, "rate_limited", "3600")]
+    limit.refusals = [(429, "rate_limited", "80"), (429, "rate_limited", "3600")]
     chat.page.clock.install()
     chat.send("patience")
     expect(chat.page.locator(SEEN)).to_have_text(AGAIN)
@@ -216,6 +237,8 @@ def test_what_is_sent_meanwhile_waits_behind_it(chat: ChatPage, limit: Limit) ->
     chat.composer.press("Enter")
     expect(chat.waiting).to_have_count(1)
     expect(chat.button("Send now")).to_have_count(0)
+    until(chat)
+    wait_for(lambda: records(chat, "conversations")[0]["outbox"], "the second to be kept")
     chat.reload()
     expect(chat.page.locator(SEEN)).to_contain_text("It is sent again in")
     expect(chat.waiting).to_have_count(1)
@@ -389,7 +412,7 @@ def test_it_can_be_used_by_everybody(
     )
     chat = ChatPage(context.new_page(), stack.url + "/").open()
     chat.page.evaluate(AXE)
-    Limit(context).refusals = [(429, "rate_limited", "50"), (429, "tokens_used_up", "9000")]
+    Limit(context).refusals = [(429, "rate_limited", "80"), (429, "tokens_used_up", "9000")]
     chat.send("hello")
     expect(chat.page.locator(SEEN)).to_be_visible()
     assert violations(chat) == []

@@ -186,6 +186,7 @@ def test_an_answer_and_an_import_full_of_hostile_text_try_none_of_it(
     everything = "\n\n".join(TEXTS)
     chat.send("hello")
     chat.wait_answer("hello ")
+    chat.wait_finished()
     chat.button("Import and export").click()
     dialog = chat.page.get_by_role("dialog")
     with chat.page.expect_download() as saving:
@@ -207,6 +208,7 @@ def test_an_answer_and_an_import_full_of_hostile_text_try_none_of_it(
     chat.page.get_by_role("link", name="<img src=x onerror=__pwned=1>").click()
     expect(chat.questions).to_have_text([everything], use_inner_text=False)
     chat.wait_finished()
+    expect(chat.log.locator(".answer-text:not(.unrendered)")).to_have_count(1)
     shown = chat.log.locator(".answer-text, .user p").locator(FORBIDDEN)
     assert shown.count() == 0
     assert chat.page.evaluate("window.__pwned") is None
@@ -221,7 +223,13 @@ def test_another_site_cannot_show_it_in_a_frame(page: Page, stack: Stack, foreig
     page.goto(foreign.url)
     wait_for(lambda: page.evaluate("1") and complaints, "the browser's report")
     assert "frame-ancestors 'none'" in complaints[0]
-    assert [frame.url for frame in page.frames[1:]] == ["chrome-error://chromewebdata/"]
+    wait_for(
+        lambda: (
+            page.evaluate("1")
+            and [frame.url for frame in page.frames[1:]] == ["chrome-error://chromewebdata/"]
+        ),
+        "an error in the frame",
+    )
 
 
 def test_another_site_that_opens_it_holds_nothing_of_it(
@@ -232,10 +240,10 @@ def test_another_site_that_opens_it_holds_nothing_of_it(
     with context.expect_page() as opening:
         page.evaluate("(url) => { globalThis.opened = window.open(url); }", stack.url + "/")
     opened = opening.value
-    opened.wait_for_load_state()
-    assert opened.url == stack.url + "/"
+    opened.wait_for_url(stack.url + "/")
     assert opened.evaluate("window.opener") is None
-    assert page.evaluate("opened.closed")
+    # It hears of it from another process.
+    wait_for(lambda: page.evaluate("opened.closed"), "what was opened to be out of reach")
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ async def test_the_signs_of_life_of_a_silent_stream_pass(
 ) -> None:
     stack = start_stack(keep_alive=0.2)
     answer = await begun(start_proxy(kind, stack.port), "silent", ["wait", "go"])
-    await answer.until(lambda answer: answer.raw.count(b": keep-alive\n\n") == 3)
+    await answer.until(lambda answer: answer.raw.count(b": keep-alive\n\n") >= 3)
     stack.open_gate("go")
     assert (await answer.rest()).done
 

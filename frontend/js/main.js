@@ -107,10 +107,12 @@ const loadOffline = lazily(
   ({ keepCopy, waitForServer }) => (isCopy ? waitForServer(trouble, say) : keepCopy()),
 );
 
+const since = sessionSince();
+
 /** What asks for a key, and logs out: where the server wants one. */
 const loadAccess = lazily(
   () => import("./views/access.js"),
-  ({ openAccess }) => openAccess({ place: trouble, foot: /** @type {HTMLElement} */ (byId("list").lastElementChild), say, left: takeFocus, hush: () => chats.interrupt() }),
+  ({ openAccess }) => openAccess({ place: trouble, foot: /** @type {HTMLElement} */ (byId("list").lastElementChild), say, left: takeFocus, hush: () => chats.interrupt(), since }),
 );
 
 /** The list of conversations. While there are none, it is as `index.html` has it. @type {import("./views/list.js").ListView | null} */
@@ -297,5 +299,5 @@ window.addEventListener("hashchange", async () => {
 await go();
 draw();
 if (!isCopy) models.follow(scheduleDraw);
-if (!isCopy && sessionSince() > 0) loadAccess();
+if (!isCopy && since > 0) loadAccess();
 composer.focus();

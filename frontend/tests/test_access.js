@@ -16,13 +16,14 @@ import { equal, test } from "./harness.js";
  *
  * @param {number} since
  * @param {(tab: Tab) => Promise<void>} body
+ * @param {number} [kept] what has become of the session when the view is made
  */
-async function withAccess(since, body) {
-  localStorage.setItem(SESSION, String(since));
+async function withAccess(since, body, kept = since) {
+  localStorage.setItem(SESSION, String(kept));
   const [place, foot] = [element("div"), element("div")];
   document.body.append(place, foot);
   let times = 0;
-  const access = await openAccess({ place, foot, say: () => {}, left: () => {}, hush: () => void (times += 1) });
+  const access = await openAccess({ place, foot, say: () => {}, left: () => {}, hush: () => void (times += 1), since });
   const dialog = /** @type {HTMLDialogElement} */ ([...document.querySelectorAll("dialog.access")].at(-1));
   const logOut = /** @type {HTMLElement} */ (foot.lastElementChild);
   try {
@@ -124,4 +125,13 @@ test("what is given up while the reader types leaves nothing behind", () =>
       window.removeEventListener("unhandledrejection", note);
       equal([unhandled, dialog.open], [[], false]);
     }),
+  ));
+
+test("what another tab has left while this was loading is left here as well", () =>
+  withAccess(
+    Date.now() - 60_000,
+    async ({ logOut, hushed }) => {
+      equal([hushed(), logOut.hidden], [1, true]);
+    },
+    0,
   ));

@@ -24,6 +24,7 @@ import { element, update } from "./element.js";
  * @property {(text: string) => void} say tells those who listen to the page
  * @property {() => void} left called when what had the focus went away
  * @property {() => void} hush called when nothing more of what is read may be shown
+ * @property {number} since as `sessionSince()` was when the page began
  */
 
 const ADDRESS = new URL("../../session", import.meta.url);
@@ -108,6 +109,8 @@ class AccessView {
       const since = sessionSince();
       if (since > this.#since) this.#heed(String(since));
     });
+    // Another tab has left while this was still to be loaded.
+    if (around.since > 0 && this.#since === 0) this.#heed(localStorage.getItem(SESSION));
   }
 
   /** @param {Visitor} visitor */

@@ -42,6 +42,7 @@ export class AgainView {
   #until;
   #isBusy;
   #isByItself;
+  #isNews;
   /** The answers of this browser that are being read, and those of them that were already a second ago. */
   #read = { names: /** @type {(string | undefined)[]} */ ([]), steady: /** @type {(string | undefined)[]} */ ([]) };
   #ended = new AbortController();
@@ -50,12 +51,14 @@ export class AgainView {
    * @param {import("../answer.js").Answer} message
    * @param {import("../chat.js").Chat} chat
    * @param {() => void} left called when what had the focus goes away
+   * @param {boolean} isNews whether the reader was looking on when it was refused
    */
-  constructor(message, chat, left) {
+  constructor(message, chat, left, isNews) {
     const { end, content, thinking, runs } = message;
     this.#message = message;
     this.#chat = chat;
     this.#left = left;
+    this.#isNews = isNews;
     this.#end = end;
     this.#isBusy = end !== null && "code" in end && BUSY.includes(end.code);
     const until = (end && "until" in end && end.until) || 0;
@@ -66,9 +69,9 @@ export class AgainView {
     if (this.isWanted) this.#begin();
   }
 
-  /** Whether there is anything to wait for. */
+  /** Whether there is anything to wait for, or was: a page that is not seen may be drawn only after the moment. */
   get isWanted() {
-    return this.#until > Date.now();
+    return this.#until > (this.#isNews ? 0 : Date.now());
   }
 
   #begin() {

@@ -33,6 +33,8 @@ export class AnswerView {
   #text = new StreamedMarkdown("answer-text");
   /** @type {ThinkingView | null} */
   #thinking = null;
+  /** Whether it was drawn while it ran. */
+  #wasRunning = false;
   /** Who writes it: seen where there are several who could have. */
   #author = element("bdi");
   #heading = element("h2", {}, this.#author);
@@ -65,6 +67,7 @@ export class AnswerView {
     const { message } = this;
     const { end } = message;
     const isIdle = this.#chat.running === null;
+    this.#wasRunning ||= end === null;
     this.#branches.draw();
     const was = this.#ending;
     if (end && was.end === end && was.isLast === isLast && was.isIdle === isIdle && was.models === models.list) return;
@@ -154,7 +157,7 @@ export class AnswerView {
     const note = element("div", { className: error ? "note error" : "note" }, element("p", {}, text));
     if (error && this.#chat.followed === this.message) note.role = "alert";
     if (code !== "") note.append(element("small", {}, code));
-    const again = new AgainView(this.message, this.#chat, this.#after.left);
+    const again = new AgainView(this.message, this.#chat, this.#after.left, this.#wasRunning);
     if (again.isWanted) {
       note.append(again.root);
       remedies.append(again.cancel);
