@@ -403,7 +403,10 @@ class EngineClient:
                 for connection in found
                 if connection.takes_generations() and not connection.closing
             ]
-            if open_:
+            # An engine that was found a moment ago has not told its state yet: it may well be the one that is ready.
+            all_told = all(connection.state for connection in self._connections.values())
+            ready = any(not not_ready for not_ready, _ in (each.load() for each in open_))
+            if ready or (open_ and all_told):
                 return open_
             states = [connection.state for connection in found if connection.state]
             failed = any(state["state"] == "failed" for state in states)
@@ -415,13 +418,14 @@ class EngineClient:
                 if failed
                 else ModelUnavailable("The model's process is not there.", retry_after=5)
             )
-            # An engine that was found a moment ago has not told its state yet: it may well take generations.
-            if failed and all(connection.state for connection in self._connections.values()):
+            if failed and not open_ and all_told:
                 raise unavailable
             try:
                 async with asyncio.timeout_at(deadline):
                     await self.news()
             except TimeoutError:
+                if open_:
+                    return open_
                 raise unavailable from None
 
     async def _try_start(self, connection: Connection, request: GenerationRequest) -> Stream | None:

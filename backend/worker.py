@@ -7,12 +7,14 @@ import os
 import signal
 from typing import Any
 
+from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
 from backend.http_protocol import Protocol
 from backend.settings import Settings
 
 HEARTBEAT_S = 1.0
+ENDING_S = 5.0  # after Ctrl+C, that the engines are given to end their streams and the clients to take that
 
 
 class Worker(UvicornWorker):
@@ -35,8 +37,8 @@ class Worker(UvicornWorker):
 
     def init_signals(self) -> None:
         super().init_signals()
-        # After Ctrl+C uvicorn does not tell the application that it ends. When it has finished it raises the signal
-        # once more, and that ends the process.
+        # Pressed twice, Ctrl+C leaves uvicorn no time to tell the application that it ends. When it has finished it
+        # raises the signal once more, and that ends the process.
         signal.signal(signal.SIGINT, _end)
 
     async def _serve(self) -> None:
@@ -48,8 +50,17 @@ class Worker(UvicornWorker):
 
     def _install_sigquit_handler(self) -> None:
         # uvicorn-worker's own handler stops nothing: the master would wait for its time limit, and kill.
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGQUIT, signal.raise_signal, signal.SIGINT)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, self._end_soon)
+
+    def _end_soon(self) -> None:
+        """Stop as at a Ctrl+C, which the terminal may have told this process before its master did.
+
+        Only after a while it is pressed a second time: then uvicorn cuts off what an engine has not ended yet.
+        """
+        server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+        if not (isinstance(server, Server) and server.should_exit):
+            signal.raise_signal(signal.SIGINT)
+        asyncio.get_running_loop().call_later(ENDING_S, signal.raise_signal, signal.SIGINT)
 
     async def _beat(self) -> None:
         """Report to the master, also while the last streams of a restart run out, which uvicorn's own report does not.

@@ -13,16 +13,18 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import psutil
 
 from e2e.stack import Stack
+from e2e.stack import paused as paused  # for the tests of clients
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -78,11 +80,29 @@ async def noted(stack: Stack, line: str) -> None:
 
 
 async def gone(stack: Stack, connection: Connection) -> None:
-    """Wait until no HTTP worker holds the other end of a connection."""
+    """Wait until the server has closed the other end of a connection that this side holds open."""
     await eventually(
         lambda: not any(connection.served_by(worker) for worker in stack.http_workers()),
         "the other end to be closed",
     )
+
+
+async def hang_up(stack: Stack, connection: Connection) -> None:
+    """Leave as a process does that is killed, and wait until the HTTP worker has noticed."""
+    [(worker, end)] = [
+        (worker, end) for worker in stack.http_workers() if (end := connection.other_end(worker))
+    ]
+    connection.abort()
+    await eventually(lambda: end not in open_files(worker), "the other end to be closed")
+
+
+def open_files(process: psutil.Process) -> set[str]:
+    """What the file descriptors of a process stand for; a socket has a name of its own."""
+    names = set()
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed in between
+            names.add(str(link.readlink()))
+    return names
 
 
 def script(name: str, *steps: list[Any]) -> str:
@@ -93,16 +113,6 @@ def script(name: str, *steps: list[Any]) -> str:
 def words(name: str, count: int) -> str:
     """Return what the step `["words", count]` says."""
     return "".join(f"{name}-{index} " for index in range(count))
-
-
-@contextmanager
-def paused(process: psutil.Process) -> Iterator[None]:
-    """Hold a process still, so that another one has to do what comes meanwhile."""
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
 
 
 class Connection:
@@ -193,10 +203,15 @@ class Connection:
         return bool(data)
 
     def served_by(self, process: psutil.Process) -> bool:
-        """Whether this process holds the other end."""
-        return any(
-            end.raddr and end.raddr.port == self._port for end in process.net_connections("tcp")
-        )
+        """Whether this process holds the other end; also False once this side has left without a farewell."""
+        return self.other_end(process) is not None
+
+    def other_end(self, process: psutil.Process) -> str | None:
+        """Return the name of the socket by which this process holds the other end, if it does: see `open_files`."""
+        for end in process.net_connections("tcp"):
+            if end.raddr and end.raddr.port == self._port:
+                return str(Path(f"/proc/{process.pid}/fd/{end.fd}").readlink())
+        return None
 
     def close(self) -> None:
         """Hang up politely (FIN)."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 CONNECT_BATCH = 256  # connections on their way at once, well below any listener's backlog
 LOOK_EVERY = 64  # requests sent between two looks at what has come
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 HEAD_END = b"\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)

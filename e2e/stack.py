@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import psutil
+
+from backend.link import HEADER, EngineState
 
 ROOT = Path(__file__).parent.parent
 MODEL = "e2e.scripted_model:ScriptedModel"
@@ -27,14 +31,14 @@ MODEL = "e2e.scripted_model:ScriptedModel"
 # and none is sent the cookies of another.
 http_client = httpx.Client(
     limits=httpx.Limits(max_keepalive_connections=0),
-    timeout=30,
+    timeout=60,
     cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
 )
 
 Result = TypeVar("Result")
 
 
-def wait_for(condition: Callable[[], Result], what: str, timeout_s: float = 30) -> Result:
+def wait_for(condition: Callable[[], Result], what: str, timeout_s: float = 60) -> Result:
     """Return the first truthy result of `condition`; fail with `what` and the last result after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
@@ -44,16 +48,48 @@ def wait_for(condition: Callable[[], Result], what: str, timeout_s: float = 30) 
     return result
 
 
+def _ports() -> Iterator[int]:
+    """Yield the ports below those that a system gives to connections by itself, or this test process's share of them.
+
+    Each comes once: between the moment when one is found free and the moment when it is taken it must be nobody else's.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = range(10_000 + number, 32_768, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    return iter(random.sample(share, len(share)))
+
+
+_unused_ports = _ports()
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on, below those that a system gives to connections by itself."""
-    while True:
+    """Return a port that nobody listens on."""
+    for port in _unused_ports:
         with socket.socket() as sock:
-            port = random.randrange(10_000, 32_768)
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
                 continue  # it is taken
             return port
+    raise AssertionError("no port is left")
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether a process runs: one that has ended may wait as a zombie for somebody to ask how."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def paused(process: psutil.Process) -> Iterator[None]:
+    """Hold a process still, so that another one has to do what comes meanwhile."""
+    process.suspend()
+    try:
+        wait_for(lambda: process.status() == psutil.STATUS_STOPPED, f"{process} to stand still")
+        yield
+    finally:
+        process.resume()
 
 
 def _close_output() -> None:
@@ -95,7 +131,7 @@ class Stack:
         self._process: subprocess.Popen[bytes]
 
     def start(self, ready: bool = True) -> Stack:
-        """Start; return once it is `ready` (or, without that, once it answers at all)."""
+        """Start; return once every HTTP worker is `ready` (or, without that, once one answers at all)."""
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("BURBLE_")
         }
@@ -117,11 +153,14 @@ class Stack:
             )
         path = "/health/ready" if ready else "/health"
         wait_for(
-            lambda: self.answers(path) or self.returncode is not None, f"{path} of the stack", 60
+            lambda: self.answers(path) or self.returncode is not None, f"{path} of the stack", 120
         )
         assert self.returncode is None, "gunicorn did not start" + (
             f":\n{self.log()}" if self.log_path.is_file() else ""
         )
+        if ready:
+            wait_for(lambda: len(self.http_workers()) == self.workers, "all HTTP workers")
+            self.wait_for_each_worker(self.answers, f"{path} of each HTTP worker")
         self.on_ready()
         return self
 
@@ -166,6 +205,11 @@ class Stack:
     def returncode(self) -> int | None:
         return self._process.poll()
 
+    @property
+    def workers(self) -> int:
+        """How many HTTP workers it is to have."""
+        return int(str(self._settings.get("workers", 2)))
+
     def hup(self) -> None:
         self.master.send_signal(signal.SIGHUP)
 
@@ -196,21 +240,50 @@ class Stack:
             )
         return self._dirty_arbiter
 
+    def wait_for_each_worker(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until a condition on what is answered holds whichever HTTP worker answers."""
+        workers = self.http_workers()
+        for worker in workers:
+            with ExitStack() as others:
+                for other in workers:
+                    if other != worker:
+                        others.enter_context(paused(other))
+                wait_for(condition, what)
+
     def engines(self) -> list[psutil.Process]:
         """The dirty workers whose engine can be connected to, oldest first."""
         found = []
+        for link in self._links():
+            credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            try:
+                process = psutil.Process(int.from_bytes(credentials[:4], sys.byteorder))
+                found.append((process.create_time(), process))
+            except psutil.NoSuchProcess:
+                continue  # it was killed in between
+        return [process for _, process in sorted(found, key=lambda each: each[0])]
+
+    def engine_states(self) -> list[EngineState]:
+        """What the engines say of themselves now, which each HTTP worker hears a little later."""
+        found = []
+        for link in self._links():
+            with link.makefile("rb") as stream:
+                try:
+                    header = stream.read(HEADER.size)
+                    found.append(json.loads(stream.read(HEADER.unpack(header)[2])))
+                except (OSError, ValueError, struct.error):
+                    continue  # it was killed in between
+        return found
+
+    def _links(self) -> Iterator[socket.socket]:
+        """Connect to one engine after the other."""
         for path in self.runtime_folder.glob("engine-*.sock"):
             with socket.socket(socket.AF_UNIX) as sock:
                 try:
                     sock.connect(str(path))
                 except OSError:
                     continue
-                credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            try:
-                found.append(psutil.Process(int.from_bytes(credentials[:4], sys.byteorder)))
-            except psutil.NoSuchProcess:
-                continue  # it was killed in between
-        return sorted(found, key=lambda process: process.create_time())
+                sock.settimeout(30)
+                yield sock
 
     def processes(self) -> list[psutil.Process]:
         """Every process that carries this stack's folder in its environment, orphans included."""
@@ -246,18 +319,14 @@ class Stack:
     def clear(self) -> None:
         """Let every script go on to its end, and forget all gates and what the journal says."""
         (self.script / "every-gate").touch()
-        # An HTTP worker may not have heard of what an engine has begun a moment ago.
-        wait_for(lambda: self._is_idle() and self._has_ended(), "the end of every script")
+        wait_for(lambda: self.engine_states() and not self.busy, "the end of every script")
         for path in self.script.iterdir():
             path.unlink()
 
-    def _is_idle(self) -> bool:
-        engines = http_client.get(self.url + "/health/ready").json()["engines"]
-        return all(engine["running"] == engine["queued"] == 0 for engine in engines)
-
-    def _has_ended(self) -> bool:
-        kinds = Counter(line.removeprefix("other ").partition(" ")[0] for line in self.journal())
-        return kinds["start"] == kinds["end"]
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs, or waits in line."""
+        return any(engine["running"] + engine["queued"] for engine in self.engine_states())
 
     def journal(self) -> list[str]:
         """What the scripted models did, in order: `load PID`, `start NAME`, `end NAME`, `close PID`."""

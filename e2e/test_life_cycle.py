@@ -18,7 +18,8 @@ import httpx
 import psutil
 import pytest
 
-from e2e.stack import MODEL, ROOT, Stack, http_client, wait_for
+from backend.http_protocol import LAST_REQUEST_S
+from e2e.stack import MODEL, ROOT, Stack, alive, http_client, paused, wait_for
 
 pytestmark = pytest.mark.long
 
@@ -43,6 +44,7 @@ class Reader:
         self.status = 0
         self._stack = stack
         self._body = {"prompt": prompt, "resumable": resumable}
+        self._asked_late = False  # so that a worker that leaves may not have waited for it
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -65,29 +67,45 @@ class Reader:
         return self
 
     def join(self) -> Reader:
-        self._thread.join(60)
+        self._thread.join(120)
         assert not self._thread.is_alive(), f"no end: {self.events[-3:]}"
         return self
 
     def _read(self) -> None:
+        self._ask()
+        while not self.status and self._asked_late:
+            self._ask()
+        while self.cut and self._body["resumable"] and self.generation_id:
+            self._resume()
+        self.ended_at = time.monotonic()
+
+    def _ask(self) -> None:
+        connected_at = time.monotonic()
+
+        def trace(step: str, _: object) -> None:
+            nonlocal connected_at
+            if step == "connection.connect_tcp.complete":
+                connected_at = time.monotonic()
+            elif step == "http11.receive_response_headers.started":  # the request is sent
+                # Nobody has promised to wait longer for a request.
+                self._asked_late = time.monotonic() - connected_at > LAST_REQUEST_S / 2
+
+        self.cut = self._asked_late = False
         try:
             with http_client.stream(
-                "POST", self._stack.url + "/chat", json=self._body, timeout=60
+                "POST", self._stack.url + "/chat", json=self._body, extensions={"trace": trace}
             ) as response:
                 self.status = response.status_code
                 self.generation_id = response.headers.get("x-generation-id", "")
                 self._take(response)
         except httpx.TransportError:
             self.cut = True
-        while self.cut and self._body["resumable"] and self.generation_id:
-            self._resume()
-        self.ended_at = time.monotonic()
 
     def _resume(self) -> None:
         headers = {"Last-Event-ID": str(self.ids[-1] if self.ids else 0)}
         url = f"{self._stack.url}/chat/{self.generation_id}"
         try:
-            with http_client.stream("GET", url, headers=headers, timeout=60) as response:
+            with http_client.stream("GET", url, headers=headers) as response:
                 self.status = response.status_code
                 self.cut = False
                 if self.status == 200:
@@ -184,7 +202,13 @@ def test_ctrl_c_ends_what_runs_at_once_with_a_terminal_event(
 ) -> None:
     stack = start_stack(dirty_graceful_timeout=300)
     running = Reader(stack, script("a", ["say", "begun"], ["wait", "never"])).wait_text("begun")
-    stack.interrupt()
+    # The HTTP workers hear of it twice, from the terminal and from the master, and the engine last.
+    with paused(stack.engines()[0]):
+        stack.interrupt()
+        wait_for(
+            lambda: "Waiting for connections to close" in stack.log(), "a worker to wait for it"
+        )
+        time.sleep(1)
     wait_for(lambda: not stack.processes(), "every process to leave")
     assert running.join().error == "shutdown"
     assert not running.done
@@ -204,11 +228,13 @@ def replace_engine(stack: Stack, act: Callable[[], None]) -> psutil.Process:
     return old
 
 
-def alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def ask_until_it_is_there(stack: Stack, prompt: str) -> str:
+    """Return the answer of an engine that is on its way: for ten seconds a question waits for it by itself."""
+    while True:
+        response = http_client.post(stack.url + "/chat/sync", json={"prompt": prompt})
+        if response.status_code != 503:
+            return str(response.json()["response"])
+        assert response.json()["code"] == "model_unavailable"
 
 
 def reload_under_way(stack: Stack, readers: list[Reader]) -> None:
@@ -267,12 +293,14 @@ def test_a_reload_takes_up_new_code_a_new_model_and_new_settings(
     )
     ops = tmp_path / "backend" / "routes" / "ops.py"
     ops.write_text(ops.read_text().replace('{"status": "ok"}', '{"status": "new"}'))
+    old = stack.http_workers()
     stack.hup()
     wait_for(lambda: ask("x" * 60) == "SECOND", "the new code")
     wait_for(
         lambda: http_client.get(stack.url + "/health").json() == {"status": "new"}, "the new routes"
     )
     wait_for(lambda: len(stack.engines()) == 1, "the old engine to leave")
+    wait_for(lambda: not any(map(alive, old)), "the old HTTP workers to leave")
     assert ask("x" * 60) == "SECOND"
 
 
@@ -348,7 +376,8 @@ def test_a_reload_to_a_model_that_does_not_load_keeps_the_old_one(
     wait_for(lambda: len({engine.pid for engine in stack.engines()} - {first, in_vain}), "one more")
     wait_for(lambda: len(stack.engines()) == 2, "the one that tried in vain to leave")
     (stack.script / "fail-load").unlink()
-    wait_for(lambda: len(stack.engines()) == 1, "the new engine to take over")
+    # Its next try may have to wait until the tries before are a minute old.
+    wait_for(lambda: len(stack.engines()) == 1, "the new engine to take over", 120)
 
 
 # SIGKILL
@@ -395,9 +424,8 @@ def test_a_killed_dirty_worker_is_reported_to_every_reader_and_replaced(
             reader.join()
             assert reader.error == "engine_lost"
             assert not reader.done
-            assert reader.ended_at - killed_at < 20  # at once, on a busy machine
-        response = http_client.post(stack.url + "/chat/sync", json={"prompt": "next one"})
-        assert response.json() == {"response": "next one "}
+            assert reader.ended_at - killed_at < 60  # at once, on a busy machine
+        assert ask_until_it_is_there(stack, "next one") == "next one "
         lost = http_client.get(f"{stack.url}/chat/{running[1].generation_id}")
         assert lost.status_code == 404
 
@@ -476,8 +504,12 @@ def test_requests_that_come_while_the_model_loads_wait_for_it(
     start_stack: Callable[..., Stack],
 ) -> None:
     stack = start_stack(ready=False, before=lambda stack: (stack.script / "hold-load").touch())
+    wait_for(stack.engine_states, "the engine")
     reader = Reader(stack, "good morning").wait_status("loading")
-    assert http_client.get(stack.url + "/health/ready").json()["detail"] == "Not ready: loading"
+    detail = "Not ready: loading"
+    wait_for(
+        lambda: http_client.get(stack.url + "/health/ready").json()["detail"] == detail, detail
+    )
     stack.open_gate("load")
     assert reader.join().text == "good morning "
 
@@ -494,22 +526,24 @@ def test_a_model_that_does_not_load_says_why_and_is_tried_again(
     assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
     assert int(response.headers["retry-after"]) > 0
     (stack.script / "fail-load").unlink()
-    wait_for(stack.answers, "the model to load after all")
+    wait_for(stack.answers, "the model to load after all", 120)
     assert len(stack.engines()) == 1
 
 
 def test_a_model_that_kills_its_process_while_loading_is_tried_five_times_a_minute_at_most(
     start_stack: Callable[..., Stack],
 ) -> None:
+    began = time.monotonic()
     stack = start_stack(ready=False, before=lambda stack: (stack.script / "crash-load").touch())
 
     def tries() -> int:
         return sum(line.startswith("load") for line in stack.journal())
 
-    wait_for(lambda: tries() == 5, "five tries", 90)
+    wait_for(lambda: tries() >= 5, "five tries", 120)
     # Only now is an engine up that stays: it has the tries before it on record, and waits.
     wait_for(
-        lambda: stack.engines() and time.time() - stack.engines()[0].create_time() > 1,
+        lambda: any(time.time() - engine.create_time() > 1 for engine in stack.engines()),
         "an engine that waits",
     )
-    assert tries() == 5
+    minutes = (time.monotonic() - began) // 60
+    assert tries() == 5 or (minutes and tries() <= 5 * (minutes + 1))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import pytest
 
-from e2e.client import Answer, asynchronous, chat, eventually
+from e2e.client import TIMEOUT_S, Answer, asynchronous, chat, eventually
 from e2e.misbehaving_model import DEEDS
-from e2e.stack import Stack
+from e2e.stack import Stack, alive
 
 MODEL = "e2e.misbehaving_model:"
 # What ends the process, and with it the answer.
@@ -28,15 +29,22 @@ async def ends_once(answer: Answer) -> str:
 
 
 async def gone(process: psutil.Process) -> None:
-    def is_gone() -> bool:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    await eventually(lambda: not alive(process), f"the end of {process}")
 
-    await eventually(is_gone, f"the end of {process}")
+
+def children(stack: Stack) -> list[int]:
+    """The processes that the model says it has left behind."""
+    return [int(line.split()[1]) for line in stack.journal() if line.startswith("child")]
+
+
+def end(pid: int) -> None:
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).kill()
 
 
 async def answers(stack: Stack) -> None:
     """Ask until somebody is there to answer; what is refused meanwhile is refused in words."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         answer = await chat(stack, "good morning")
         if answer.status == 200 and await ends_once(answer) == "stop":
@@ -52,7 +60,7 @@ async def answers(stack: Stack) -> None:
 async def test_whatever_a_model_does_to_its_process_the_next_question_is_answered(
     start_stack: Callable[..., Stack], kind: str
 ) -> None:
-    stack = start_stack(model=MODEL + kind, workers=1, dirty_timeout=10)
+    stack = start_stack(model=MODEL + kind, workers=1, dirty_timeout=20)
     for deed in DEEDS:
         if kind == "InThread" and deed == "stop_the_loop":
             continue  # there is none in a thread
@@ -77,10 +85,8 @@ async def test_whatever_a_model_does_to_its_process_the_next_question_is_answere
         if deed == "end_a_child":
             assert "ended -15" in stack.journal()
     assert stack.returncode is None
-    family = [int(line.split()[1]) for line in stack.journal() if line.startswith("child")]
-    for process in family:
-        if psutil.pid_exists(process):
-            psutil.Process(process).kill()
+    for child in children(stack):
+        end(child)
 
 
 @pytest.mark.parametrize("kind", ["InLoop", pytest.param("InThread", marks=pytest.mark.long)])
@@ -91,12 +97,12 @@ async def test_a_child_that_a_model_leaves_behind_does_not_hide_the_death_of_its
     stack = start_stack(model=MODEL + kind)
     assert await ends_once(await chat(stack, "fork_and_stay")) == "stop"
     running = await (await chat(stack, "wait")).until(lambda answer: answer.text)
-    (child,) = (int(line.split()[1]) for line in stack.journal() if line.startswith("child"))
+    (child,) = children(stack)
     stack.engines()[0].kill()
     assert await ends_once(running) == "engine_lost"
     assert psutil.pid_exists(child)
     await answers(stack)
-    psutil.Process(child).kill()
+    end(child)
 
 
 @pytest.mark.long
@@ -107,8 +113,8 @@ async def test_a_forked_model_goes_on_once(start_stack: Callable[..., Stack]) ->
     answer = await chat(stack, "fork")
     assert await ends_once(answer) == "stop"
     assert answer.text == "done!"
-    (child,) = (int(line.split()[1]) for line in stack.journal() if line.startswith("child"))
-    if psutil.pid_exists(child):
+    (child,) = await eventually(lambda: children(stack), "the child's word")
+    with suppress(psutil.NoSuchProcess):
         await gone(psutil.Process(child))
     await answers(stack)
     assert running.text == "begun"

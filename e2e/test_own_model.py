@@ -108,9 +108,9 @@ def saying(greeting: str) -> str:
 def test_a_model_that_is_saved_is_taken_up_however_it_is_saved(
     project: Path, developing: str
 ) -> None:
-    wait_for(lambda: ask(developing) == "Hello you", "the first model", 90)
+    wait_for(lambda: ask(developing) == "Hello you", "the first model", 120)
     for greeting in ("Good morning ", "Good evening "):
         # As many editors save: a new file takes the place of the old one.
         (project / "saved").write_text(saying(greeting))
         (project / "saved").replace(project / "my_model.py")
-        wait_for(lambda greeting=greeting: ask(developing) == greeting + "you", greeting, 90)  # type: ignore[misc]
+        wait_for(lambda greeting=greeting: ask(developing) == greeting + "you", greeting, 120)  # type: ignore[misc]

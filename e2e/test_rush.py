@@ -47,7 +47,7 @@ class Visitor:
     def _visit(self) -> None:
         while not self._ended.wait(0.02):
             began = time.perf_counter()
-            response = httpx.get(self._stack.url + "/health", timeout=30)
+            response = httpx.get(self._stack.url + "/health", timeout=120)
             self.seconds.append(time.perf_counter() - began)
             self.statuses.add(response.status_code)
 
@@ -70,7 +70,11 @@ async def test_ten_thousand_at_once_fill_the_places_and_the_rest_are_refused(
     start_stack: Callable[..., Stack], opened_before: bool
 ) -> None:
     raise_file_limit()
-    stack = start_stack(max_running=MAX_RUNNING, max_queued=MAX_QUEUED)
+    stack = start_stack(
+        max_running=MAX_RUNNING,
+        max_queued=MAX_QUEUED,
+        write_timeout=600,  # nobody reads an answer before all have been asked
+    )
     prompt = script("running", ["words", 3000], ["wait", "go"], ["say", "ended"])
     running = [
         await (await chat(stack, prompt)).until(lambda answer: answer.text)

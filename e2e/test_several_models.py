@@ -16,7 +16,7 @@ from gunicorn.dirty.client import close_dirty_client
 
 from e2e.client import asynchronous, chat
 from e2e.scripted_model import script
-from e2e.stack import MODEL, ROOT, Stack, http_client, wait_for
+from e2e.stack import MODEL, ROOT, Stack, alive, http_client, wait_for
 
 OTHER = "e2e.scripted_model:OtherModel"
 
@@ -52,7 +52,7 @@ def processes_of(stack: Stack) -> dict[str, list[psutil.Process]]:
 def two() -> Iterator[Stack]:
     stack = Stack(model=f"{MODEL}*2,{OTHER}").start()
     wait_for(lambda: sum(map(len, processes_of(stack).values())) == 3, "three engines")
-    wait_for(lambda: everything_loaded(stack), "both models")
+    stack.wait_for_each_worker(lambda: everything_loaded(stack), "both models")
     yield stack
     stack.stop()
 
@@ -116,6 +116,7 @@ def test_a_model_dies_alone_and_comes_back(start_stack: Callable[..., Stack]) ->
     other.kill()
     wait_for(lambda: other not in stack.engines(), "its end")
     assert answer(stack, prompt="here") == "here "
+    wait_for(lambda: processes_of(stack)[OTHER], "another one")
     assert answer(stack, prompt=script("a", ["say", "back"]), model=OTHER) == "back"
     (replacement,) = processes_of(stack)[OTHER]
     assert replacement.pid != other.pid
@@ -143,6 +144,7 @@ def test_a_reload_takes_up_another_list(start_stack: Callable[..., Stack], tmp_p
     (tmp_path / ".env").write_text(f"BURBLE_MODEL={MODEL}\n")
     stack = start_stack(root=tmp_path, model=None)
     (first,) = stack.engines()
+    workers = stack.http_workers()
 
     (stack.script / "hold-load").touch()
     (tmp_path / ".env").write_text(f"BURBLE_MODEL={OTHER},simulated*2\n")
@@ -155,6 +157,7 @@ def test_a_reload_takes_up_another_list(start_stack: Callable[..., Stack], tmp_p
 
     stack.open_gate("load")
     wait_for(lambda: first not in stack.engines(), "the old engine to leave")
+    wait_for(lambda: not any(map(alive, workers)), "the old HTTP workers to leave")
     assert answer(stack, prompt=script("a", ["say", "new"])) == "new"
     assert "other start a" in stack.journal()
     assert len(stack.engines()) == 3

@@ -13,14 +13,14 @@ from e2e.client import (
     asynchronous,
     chat,
     eventually,
-    gone,
+    hang_up,
     noted,
     paused,
     resume,
     script,
     stop,
 )
-from e2e.stack import Stack, http_client
+from e2e.stack import Stack
 
 # What a running model has done when it is stopped; it would go on at a gate that nobody opens.
 STAGES: dict[str, list[list[Any]]] = {
@@ -78,10 +78,7 @@ def assert_cancelled(answer: Answer) -> None:
 
 
 def number_queued(stack: Stack) -> int:
-    return sum(
-        engine["queued"]
-        for engine in http_client.get(f"{stack.url}/health/ready").json()["engines"]
-    )
+    return sum(engine["queued"] for engine in stack.engine_states())
 
 
 def never_started(stack: Stack, name: str) -> bool:
@@ -121,6 +118,7 @@ async def test_what_is_stopped_or_abandoned_while_the_model_loads_never_starts(
     start_stack: Callable[..., Stack],
 ) -> None:
     stack = start_stack(ready=False, before=lambda stack: (stack.script / "hold-load").touch())
+    await eventually(stack.engine_states, "the engine")
     answers = {}
     for name, resumable in (("stopped", True), ("left", False), ("stays", False)):
         answer = await chat(stack, script(name, ["say", "x"]), resumable=resumable)
@@ -128,7 +126,7 @@ async def test_what_is_stopped_or_abandoned_while_the_model_loads_never_starts(
     assert await stop(stack, answers["stopped"].id) == 204
     assert_cancelled(await answers["stopped"].rest())
     answers["left"].connection.abort()
-    await gone(stack, answers["left"].connection)
+    await eventually(lambda: number_queued(stack) == 1, "one alone to wait")
     stack.open_gate("load")
     assert (await answers["stays"].rest()).text == "x"
     assert never_started(stack, "stopped")
@@ -237,8 +235,7 @@ async def test_a_sync_client_that_leaves_stops_its_model(
 async def test_one_of_two_readers_that_leaves_stops_nothing(narrow: Stack, name: str) -> None:
     first = await running(narrow, name, gate=name, resumable=True)
     second = await resume(narrow, first.id)
-    first.connection.abort()
-    await gone(narrow, first.connection)
+    await hang_up(narrow, first.connection)
     narrow.open_gate(name)
     assert (await second.rest()).text == "xend"
 
@@ -252,8 +249,7 @@ async def test_a_resumable_generation_outlives_its_reader(
     narrow: Stack, name: str, stage: str
 ) -> None:
     first = await running(narrow, name, stage, gate=name, resumable=True)
-    first.connection.abort()
-    await gone(narrow, first.connection)
+    await hang_up(narrow, first.connection)
     narrow.open_gate(name)
     await noted(narrow, f"end {name}")
     rest = await (await resume(narrow, first.id, after=len(first.ids))).rest()
@@ -269,7 +265,7 @@ async def test_a_resumable_generation_keeps_its_place_in_line_without_a_reader(
 ) -> None:
     blocker = await running(narrow, f"{name}-blocker")
     gone = await queued(narrow, name, resumable=True)
-    gone.connection.abort()
+    await hang_up(narrow, gone.connection)
     behind = await queued(narrow, f"{name}-behind")
     assert behind.positions == [2]
     assert await stop(narrow, blocker.id) == 204
@@ -291,7 +287,7 @@ async def test_a_resumable_generation_that_nobody_comes_back_for_ends_after_its_
     behind = await queued(stack, "behind")
     # In this order: else the place of the one could go to the other.
     waits.connection.abort()
-    await gone(stack, waits.connection)
+    await behind.until(lambda answer: answer.positions == [2, 1])
     left.connection.abort()
     # Somebody who changes connections is somebody who reads.
     again = await resume(stack, read.id)

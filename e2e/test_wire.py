@@ -179,12 +179,7 @@ def test_who_has_to_wait_is_told_the_place_and_who_cannot_even_wait_is_refused(
         first = pool.submit(chat, small_stack, script("first", ["wait", "line"], ["say", "1"]))
         small_stack.wait_journal("start first")
         second = pool.submit(chat, small_stack, script("second", ["say", "2"]))
-        wait_for(
-            lambda: http_client.get(small_stack.url + "/health/ready").json()["engines"][0][
-                "queued"
-            ],
-            "the second to wait",
-        )
+        wait_for(lambda: small_stack.engine_states()[0]["queued"], "the second to wait")
         refused = chat(small_stack, "third")
         check_problem(refused, 503, "queue_full")
         assert int(refused.headers["retry-after"]) > 0

@@ -123,6 +123,7 @@ def test_it_begins_at_the_right_and_fits(width: int, arabic: ChatPage) -> None:
     )
     arabic.send(script("wide-arabic", ["say", text]))
     arabic.wait_finished()
+    expect(arabic.answer.locator("td")).to_have_count(2)
     for selector in ("html", "#scroller"):
         wider = arabic.page.locator(selector).evaluate("e => e.scrollWidth - e.clientWidth")
         assert wider == 0, selector

@@ -351,6 +351,28 @@ async def test_a_failure_is_not_reported_before_every_engine_has_told_its_state(
                 await starting
 
 
+@pytest.mark.parametrize("ready", [True, False])
+async def test_nobody_waits_for_a_model_to_load_while_an_engine_that_may_be_ready_has_not_told_its_state(
+    ready: bool, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a new HTTP worker when the engine that serves until the new one has loaded is slow to answer."""
+    monkeypatch.setattr("backend.engine_client.STATE_S", 0.01)
+    loading = FakeEngine(runtime_folder, "aaaaaaaa", state="loading", max_running=0)
+    silent = FakeEngine(runtime_folder, "bbbbbbbb", silent=True)
+    for engine in (loading, silent):
+        engine.on_start = lambda stream, _, engine=engine: engine.open(stream)  # type: ignore[misc]
+    async with loading, silent, client_of(runtime_folder, engines=1) as client:
+        await until(lambda: silent._writers)
+        starting = asyncio.create_task(client.start(request("a")))
+        await asyncio.sleep(0.01)
+        if ready:
+            silent.tell_state()
+            assert (await starting).id == silent.id
+        else:
+            silent.die()
+            assert (await starting).id == loading.id
+
+
 # Choosing among several
 
 
