@@ -114,6 +114,7 @@ def test_the_place_in_the_line_is_shown(open_chat: OpenChat, start_stack: StartS
     third.wait_answer("third")
 
 
+@pytest.mark.long
 def test_loading_and_reading_are_shown(open_chat: OpenChat, start_stack: StartStack) -> None:
     stack = start_stack(ready=False, before=hold_load)
     chat = open_chat(stack.url)

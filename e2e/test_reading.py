@@ -466,6 +466,7 @@ def test_waiting_is_visible_within_a_tenth_of_a_second(chat: ChatPage) -> None:
     assert min(delays) < 100
 
 
+@pytest.mark.long
 def test_a_connection_that_comes_and_goes_is_told_once(
     open_chat: OpenChat, stack: Stack, relay: Relay
 ) -> None:
@@ -542,6 +543,7 @@ def test_what_is_open_under_an_answer_stays_open_when_another_follows(chat: Chat
 # Cut off, and going on
 
 
+@pytest.mark.long
 def test_a_cut_off_answer_looks_cut_off_and_goes_on(
     open_chat: OpenChat, start_stack: StartStack
 ) -> None:

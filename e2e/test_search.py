@@ -325,6 +325,7 @@ def test_a_jump_lets_go_of_an_answer_that_is_being_written(chat: ChatPage, stack
     assert marked(chat.page) == ["needle"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_was_found_is_accessible(scheme: str, browser: Any, stack: Stack) -> None:
     context = browser.new_context(bypass_csp=True, color_scheme=scheme)

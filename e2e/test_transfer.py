@@ -311,6 +311,7 @@ def checked(request: pytest.FixtureRequest, browser: Browser, stack: Stack) -> I
     context.close()
 
 
+@pytest.mark.long
 def test_every_state_of_it_is_accessible(checked: ChatPage) -> None:
     dialog = open_dialog(checked)
     assert violations(checked) == []

@@ -299,7 +299,7 @@ async def test_a_start_that_fails_gives_the_place_back_before_that_is_told(
 
     monkeypatch.setattr(Settlement, "_written", slowly)
     async with serve(limit_concurrent_generations=1) as (_, ask):
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(InvalidRequest):
                 await ask("a", temperature=1.0)
         await ends(await ask("a", "fine"))
