@@ -405,7 +405,7 @@ class EngineClient:
             ]
             # An engine that was found a moment ago has not told its state yet: it may well be the one that is ready.
             all_told = all(connection.state for connection in self._connections.values())
-            ready = any(not not_ready for not_ready, _ in (each.load() for each in open_))
+            ready = any(each.state and each.state["state"] == "ready" for each in open_)
             if ready or (open_ and all_told):
                 return open_
             states = [connection.state for connection in found if connection.state]

@@ -156,13 +156,18 @@ class Settlement:
 
         self._put(settle)
 
-    def flush(self, limit_s: float) -> None:
-        """Wait until everything that was told is written, but no longer than `limit_s` seconds."""
-        if self._thread:
-            written = threading.Event()
-            self._put(lambda _: written.set())
-            if not written.wait(limit_s):
-                LOGGER.error("What the last generations used could not be written")
+    def flush(self, limit_s: float) -> bool:
+        """Wait until all that was told is written, but no longer than `limit_s` seconds. Returns whether it is."""
+        if self._thread is None:
+            return True
+        written = threading.Event()
+        self._put(lambda _: written.set())
+        return written.wait(limit_s)
+
+    def close(self, limit_s: float) -> None:
+        """Like `flush`, at the end of this process; tells the log what is lost."""
+        if not self.flush(limit_s):
+            LOGGER.error("What the last generations used could not be written")
 
     def _put(self, change: Change) -> None:
         if self._thread is None:

@@ -1,7 +1,7 @@
 """How much one account may ask for: questions a minute, generations at once, and tokens in 24 hours.
 
 All three are checked in one transaction over all processes (`backend/shared_counts.py`), before an engine hears of the
-question; one that is refused counts for nothing. Where no limit is set nothing is done, and no file made.
+question; one that they refuse counts for nothing. Where no limit is set nothing is done, and no file made.
 
 - Questions are counted in a moving window of a minute, once the rest of the request is found valid.
 - A generation holds its place from then on until its log ends, waiting in line and nobody reading it included.
@@ -34,8 +34,8 @@ from backend.settings import Settings
 from backend.shared_counts import SharedCounts
 
 # A generation's place is free a moment after its last event has gone out, and who was waiting for that may be faster:
-# so long is waited before each other look, where the machine is busy.
-MOMENTS_S = (0.03, 0.1, 0.3)
+# it is looked for again after each of these, the second of which is for machines that are busy.
+MOMENTS_S = (0.03, 0.3)
 MINUTE_S = 60
 GUESS_S = 2  # after which who has too many at once may try again: nobody knows when one ends
 FLUSH_S = 2.0  # that writing may take: what a worker that leaves has not written yet, and that a place was not used
@@ -130,7 +130,7 @@ class RateLimits:
 
     async def close(self) -> None:
         """Write what is not written yet."""
-        await asyncio.to_thread(self._settlement.flush, FLUSH_S)
+        await asyncio.to_thread(self._settlement.close, FLUSH_S)
         self._thread.shutdown(wait=False)
 
     def _admit(self, account: str) -> tuple[str | None, list[Limit]]:

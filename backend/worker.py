@@ -7,14 +7,15 @@ import os
 import signal
 from typing import Any
 
-from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
 from backend.http_protocol import Protocol
 from backend.settings import Settings
 
 HEARTBEAT_S = 1.0
-ENDING_S = 5.0  # after Ctrl+C, that the engines are given to end their streams and the clients to take that
+# After Ctrl+C, that the engines are given to end their streams, and the clients to take that. A master that was already
+# stopping waits for two seconds only, and kills.
+ENDING_S = 5.0
 
 
 class Worker(UvicornWorker):
@@ -53,13 +54,11 @@ class Worker(UvicornWorker):
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, self._end_soon)
 
     def _end_soon(self) -> None:
-        """Stop as at a Ctrl+C, which the terminal may have told this process before its master did.
+        """Stop as at a Ctrl+C, of which the terminal may have told this process before its master did.
 
-        Only after a while it is pressed a second time: then uvicorn cuts off what an engine has not ended yet.
+        A second one would make uvicorn cut off what an engine has not ended yet: that comes only after a while.
         """
-        server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-        if not (isinstance(server, Server) and server.should_exit):
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
         asyncio.get_running_loop().call_later(ENDING_S, signal.raise_signal, signal.SIGINT)
 
     async def _beat(self) -> None:

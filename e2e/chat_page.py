@@ -177,7 +177,7 @@ class ChatPage:
         self.stop_button.click()
         self.wait_note("Stopped")
 
-    def put_off(self, ms: int) -> None:
+    def never_after(self, ms: int) -> None:
         """Let nothing happen that the page does after just so many ms, so that a test may take any time before it."""
         self.page.evaluate(
             """(never) => {

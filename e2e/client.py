@@ -22,7 +22,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import psutil
 
 from e2e.stack import Stack
-from e2e.stack import paused as paused  # for the tests of clients
 
 TIMEOUT_S = 60
 

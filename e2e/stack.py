@@ -49,7 +49,7 @@ def wait_for(condition: Callable[[], Result], what: str, timeout_s: float = 60) 
 
 
 def _ports() -> Iterator[int]:
-    """Yield the ports below those that a system gives to connections by itself, or this test process's share of them.
+    """Return the ports below those that a system gives to connections by itself, or this test process's share of them.
 
     Each comes once: between the moment when one is found free and the moment when it is taken it must be nobody else's.
     """
@@ -250,6 +250,15 @@ class Stack:
                         others.enter_context(paused(other))
                 wait_for(condition, what)
 
+    def wait_for_engines(self, count: int) -> None:
+        """Wait until each HTTP worker has found so many ready engines."""
+
+        def ready() -> int:
+            states = http_client.get(f"{self.url}/health/ready").json()["engines"]
+            return sum(state["state"] == "ready" for state in states)
+
+        self.wait_for_each_worker(lambda: ready() == count, f"{count} engines")
+
     def engines(self) -> list[psutil.Process]:
         """The dirty workers whose engine can be connected to, oldest first."""
         found = []
@@ -270,7 +279,7 @@ class Stack:
                 try:
                     header = stream.read(HEADER.size)
                     found.append(json.loads(stream.read(HEADER.unpack(header)[2])))
-                except (OSError, ValueError, struct.error):
+                except (ConnectionError, ValueError, struct.error):
                     continue  # it was killed in between
         return found
 
@@ -278,11 +287,13 @@ class Stack:
         """Connect to one engine after the other."""
         for path in self.runtime_folder.glob("engine-*.sock"):
             with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(60)
                 try:
                     sock.connect(str(path))
+                except TimeoutError:
+                    raise
                 except OSError:
                     continue
-                sock.settimeout(30)
                 yield sock
 
     def processes(self) -> list[psutil.Process]:

@@ -208,7 +208,7 @@ def test_ctrl_c_ends_what_runs_at_once_with_a_terminal_event(
         wait_for(
             lambda: "Waiting for connections to close" in stack.log(), "a worker to wait for it"
         )
-        time.sleep(1)
+        time.sleep(0.5)
     wait_for(lambda: not stack.processes(), "every process to leave")
     assert running.join().error == "shutdown"
     assert not running.done

@@ -20,7 +20,7 @@ from e2e.client import (
     stop,
     words,
 )
-from e2e.stack import Stack, http_client
+from e2e.stack import Stack
 
 LONG = "n" * 8000  # a name that makes each word 8 kB
 
@@ -224,20 +224,10 @@ async def test_a_runaway_generation_ends_with_length_and_its_neighbours_live(
 # Several engines
 
 
-def every_worker_knows(stack: Stack, engines: int) -> None:
-    """Wait until each HTTP worker has found this number of ready engines."""
-
-    def ready() -> int:
-        states = http_client.get(f"{stack.url}/health/ready").json()["engines"]
-        return sum(state["state"] == "ready" for state in states)
-
-    stack.wait_for_each_worker(lambda: ready() == engines, f"{engines} engines")
-
-
 @asynchronous
 async def test_two_engines_run_two_generations_at_once(start_stack: Callable[..., Stack]) -> None:
     stack = start_stack(dirty_workers=2, max_running=1)
-    every_worker_knows(stack, 2)
+    stack.wait_for_engines(2)
     for turn in range(10):
         prompts = [script(f"{turn}{name}", ["wait", f"{turn}"], ["say", "x"]) for name in "ab"]
         answers = await asyncio.gather(*(chat(stack, prompt) for prompt in prompts))
@@ -256,7 +246,7 @@ async def test_who_waits_behind_one_engine_runs_on_the_other_when_that_is_free_f
     start_stack: Callable[..., Stack],
 ) -> None:
     stack = start_stack(dirty_workers=2, max_running=1)
-    every_worker_knows(stack, 2)
+    stack.wait_for_engines(2)
     for first_free, turn in enumerate("ab"):
         running = [await begun(stack, f"{turn}{number}", f"{turn}{number}") for number in range(2)]
         line = [
@@ -282,7 +272,7 @@ async def test_what_runs_on_another_engine_than_its_own_is_stopped_like_any_othe
     start_stack: Callable[..., Stack],
 ) -> None:
     stack = start_stack(dirty_workers=2, max_running=1)
-    every_worker_knows(stack, 2)
+    stack.wait_for_engines(2)
     for round_, leave in enumerate([False, False, True, True]):
         names = [f"{round_}a", f"{round_}b"]
         running = [await begun(stack, name, name) for name in names]

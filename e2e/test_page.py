@@ -336,7 +336,7 @@ def test_a_message_that_may_have_arrived_is_not_sent_again_by_a_reload(
 def test_a_message_that_the_reload_itself_broke_off_is_sent_again(chat: ChatPage) -> None:
     """Some browsers break a request off before they tell the page that it goes away."""
     held = chat.hold("**/chat")
-    chat.put_off(LEAVING_MS)
+    chat.never_after(LEAVING_MS)
     chat.send("are you there")
     [request] = held.wait()
     with chat.page.expect_event("requestfailed"):

@@ -16,8 +16,8 @@ import openai
 import psutil
 import pytest
 
-from e2e.client import Answer, Connection, asynchronous, chat, eventually, paused, script, stop
-from e2e.stack import Stack, http_client, wait_for
+from e2e.client import Answer, Connection, asynchronous, chat, eventually, script, stop
+from e2e.stack import Stack, http_client, paused, wait_for
 
 StartStack = Callable[..., Stack]
 
@@ -51,19 +51,8 @@ def rows(stack: Stack) -> list[tuple[int]]:
 
 async def everything_runs(stack: Stack) -> None:
     """Wait for all of eight HTTP workers and two engines."""
-    await eventually(lambda: len(stack.engines()) == 2, "two engines", 90)
-    await eventually(
-        lambda: stack.log().count("Application startup complete") == 8, "8 workers", 90
-    )
-
-    def everybody_knows_both() -> bool:
-        # Each on a connection of its own, and so from any of them.
-        told = [http_client.get(stack.url + "/health/ready").json() for _ in range(32)]
-        return all(
-            [engine["state"] for engine in answer["engines"]] == ["ready"] * 2 for answer in told
-        )
-
-    await eventually(everybody_knows_both, "both engines in every worker", 90)
+    await eventually(lambda: len(stack.http_workers()) == 8, "8 workers", 90)
+    stack.wait_for_engines(2)
 
 
 async def at_once(stack: Stack, count: int, path: str = "", **fields: Any) -> list[Answer]:
@@ -184,9 +173,8 @@ async def test_a_place_whose_http_worker_died_before_an_engine_had_it_is_free(
 ) -> None:
     stack = start_stack(workers=2, limit_concurrent_generations=1, dirty_timeout=300)
     (engine,) = stack.engines()
-    assert (
-        stack.dirty_arbiter()
-    )  # which is known from now on: nothing connects to an engine that stands still for ever
+    # Known from now on: nothing connects to an engine that stands still for ever.
+    assert stack.dirty_arbiter()
     with paused(engine):
         waiting = await Connection.open(stack)
         prompt = {"prompt": script("a", ["say", "hello"])}

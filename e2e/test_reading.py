@@ -476,7 +476,7 @@ def test_a_connection_that_comes_and_goes_is_told_once(
     expect(chat.status).to_have_text("Answering…")
     said = watch_status(chat)
     # Else one that is lost late, for this process was held up, was there.
-    chat.put_off(BACK_AFTER_MS)
+    chat.never_after(BACK_AFTER_MS)
     seen = chat.page.evaluate_handle(
         """() => {
             const seen = [];
@@ -692,7 +692,7 @@ def pasted(page: Page) -> dict[str, str]:
 
 def check_copying(chat: ChatPage, question: str) -> None:
     chat.wait_answer("Title Some bold text and code. one two")
-    chat.put_off(SAID_MS)
+    chat.never_after(SAID_MS)
     said = watch_status(chat)
     copy, copy_markdown = chat.answers.last.locator(".copy-buttons button").all()
     expect(copy).to_have_text("Copy")

@@ -15,12 +15,11 @@ from e2e.client import (
     eventually,
     hang_up,
     noted,
-    paused,
     resume,
     script,
     stop,
 )
-from e2e.stack import Stack
+from e2e.stack import Stack, paused
 
 # What a running model has done when it is stopped; it would go on at a gate that nobody opens.
 STAGES: dict[str, list[list[Any]]] = {

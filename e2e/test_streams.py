@@ -18,12 +18,11 @@ from e2e.client import (
     eventually,
     gone,
     noted,
-    paused,
     resume,
     script,
     words,
 )
-from e2e.stack import Stack
+from e2e.stack import Stack, paused
 
 CONTROL = "\x01"  # six bytes of JSON, so that one event is larger than a window
 LONG = "n" * 8000  # a name that makes each word 8 kB, so that the buffers on the way are soon full

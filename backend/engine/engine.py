@@ -213,7 +213,7 @@ class Engine:
             except BaseException:
                 # Somebody else's code; the process ends all the same.
                 LOGGER.exception("The model %s failed to close", self._served.id)
-        await asyncio.to_thread(self._settlement.flush, SETTLING_S)
+        await asyncio.to_thread(self._settlement.close, SETTLING_S)
 
     def settle(self) -> None:
         """Hand over what was counted and not told yet."""
@@ -331,8 +331,11 @@ class Engine:
         generation.request = generation.trail.started(generation.request)
         places.add(generation)
         generation.task = asyncio.create_task(self._run(generation, source))
-        # Not in the task alone: one that is cancelled before its first step runs none of its own code.
-        generation.task.add_done_callback(lambda _: self._release(generation))
+        # Not in the task alone: one that is cancelled before its first step runs none of its own code. By then another
+        # may run it, where its place was taken.
+        generation.task.add_done_callback(
+            lambda task: self._release(generation) if generation.task in (task, None) else None
+        )
 
     def _release(self, generation: Generation) -> None:
         """Let the next one have its place: the model has let go."""
@@ -380,9 +383,11 @@ class Engine:
         except BaseException as error:
             # The model is somebody else's code and may raise anything; its text is for the log, not for the user.
             LOGGER.exception("The model failed in generation %s", generation.id)
+            if is_broken := isinstance(error, ModelBroken):
+                self._end_the_others(generation)  # before the next in line is given the place
             self._end(generation, self._fail(generation, ModelError()))
-            if isinstance(error, ModelBroken):
-                self._break()
+            if is_broken:
+                self._on_stuck()
 
     async def _write(self, generation: Generation, source: Source) -> Ending:
         """Translate each item to its event. Returns how the generation ended."""
@@ -424,12 +429,12 @@ class Engine:
                 generation.note(frame)
             generation.log.append(sse.token(delta.text))
 
-    def _break(self) -> None:
-        """Leave: the model has said that it cannot go on, and with it all that it was writing or had to write."""
+    def _end_the_others(self, broken: Generation) -> None:
+        """End all that a broken model was writing, or had to write, but for the one in which it has told that."""
         LOGGER.critical("The model %s is broken; this worker is replaced", self._served.id)
         for generation in list(self._live.values()):
-            self._end(generation, self._fail(generation, EngineLost()))
-        self._on_stuck()
+            if generation is not broken:
+                self._end(generation, self._fail(generation, EngineLost()))
 
     def _finish(self, generation: Generation, reason: str, end: End | None = None) -> Ending:
         usage = self._usage(generation, end or End())

@@ -616,7 +616,6 @@ async def test_the_clock_of_a_generation_begins_with_its_turn(start_engine: Star
         engine.ask("a", first)
         queued = engine.ask("b", "x", never())
         engine.engine._check_clocks(queued, time.monotonic() + 1000)  # it waits in line
-        await asyncio.sleep(0.05)
         released = time.monotonic()
         first.set()
         await until(lambda: queued.tokens)

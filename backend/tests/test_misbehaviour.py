@@ -147,10 +147,12 @@ async def test_a_broken_model_ends_all_that_is_there_and_its_worker_leaves(
         running = engine.ask("running", "begun", asyncio.Event())
         await until(lambda: running.tokens)
         broken = engine.ask("broken", ModelBroken("The GPU has failed."))
-        waiting = engine.ask("waiting", "never")
+        waiting = [engine.ask(name, "never") for name in ("first", "second")]
         assert ending(await finished(broken)) == "model_error"
-        for generation in (running, waiting):
+        for generation in (running, *waiting):
             assert ending(await finished(generation)) == EngineLost.code
+        assert not {"start first", "start second"} & set(engine.journal)
+        assert all(generation.task is None for generation in waiting)
         assert left == [True]
 
 

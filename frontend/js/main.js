@@ -299,5 +299,5 @@ window.addEventListener("hashchange", async () => {
 await go();
 draw();
 if (!isCopy) models.follow(scheduleDraw);
-if (!isCopy && since > 0) loadAccess();
+if (!isCopy && Math.max(since, sessionSince()) > 0) loadAccess();
 composer.focus();

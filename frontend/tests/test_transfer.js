@@ -580,7 +580,7 @@ test("5,000 conversations come in at once, and the page stays alive", () =>
     equal((await store.messages("c4999")).length, 8);
     // On a machine that is slow, or busy with other tests, too.
     const whole = before - began;
-    ok(longest < whole / 2, `nothing else could run for ${longest} of ${whole} ms`);
+    ok(longest < Math.max(3000, whole / 10), `nothing else could run for ${longest} of ${whole} ms`);
     const again = await importFile(store, file);
     equal([again.taken, again.known], [{ conversations: 0, messages: 0 }, 5000]);
   }));

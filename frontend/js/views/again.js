@@ -75,7 +75,8 @@ export class AgainView {
   }
 
   #begin() {
-    update(this.#heard, { textContent: this.#text(Date.now()) });
+    const now = Date.now();
+    if (this.#until > now) update(this.#heard, { textContent: this.#text(now) });
     update(this.cancel, { hidden: !this.#isByItself });
     if (this.#isByItself) this.#chat.waitFor(this.#end);
     countDown(this.#until, {
