@@ -475,6 +475,7 @@ def test_what_waits_is_sent_by_one_tab_only(
     assert len(asked) == 3
 
 
+@pytest.mark.long
 def test_a_name_and_a_pin_of_two_tabs_are_both_kept(
     two_tabs: Callable[[str], tuple[ChatPage, ChatPage]],
 ) -> None:
@@ -516,6 +517,7 @@ def test_a_draft_is_the_same_in_all_tabs(
     expect(second.composer).to_have_value("")
 
 
+@pytest.mark.long
 def test_a_draft_for_a_new_conversation_is_its_tabs_own_and_outlives_it(
     open_chat: OpenChat, stack: Stack
 ) -> None:

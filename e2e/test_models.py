@@ -266,6 +266,7 @@ def test_any_name_fits_the_smallest_screen(phone: ChatPage) -> None:
 # What an answer has used
 
 
+@pytest.mark.long
 def test_usage_is_told_however_an_answer_ended(chat: ChatPage, stack: Stack) -> None:
     chat.serve_models({})
     chat.send(

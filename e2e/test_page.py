@@ -292,6 +292,7 @@ def test_a_lost_engine_is_an_error_and_retry_gets_a_whole_answer(
     expect(chat.error).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_refused_message_can_be_edited(open_chat: OpenChat, start_stack: StartStack) -> None:
     chat = open_chat(start_stack(max_prompt_chars=20).url)
     chat.page.route("**/models", lambda route: route.abort())  # else the composer would refuse it
@@ -515,6 +516,7 @@ def test_the_cursor_rests_for_those_who_want_less_motion(
 # Where it is served
 
 
+@pytest.mark.long
 def test_the_page_works_below_a_subpath(open_chat: OpenChat, stack: Stack) -> None:
     class Stripping(BaseHTTPRequestHandler):
         """A reverse proxy that serves the stack below /burble/."""

@@ -226,6 +226,7 @@ def test_a_server_without_a_list_of_models_does_as_well(chat: ChatPage, settings
 # Presets
 
 
+@pytest.mark.long
 def test_a_preset_is_used_in_another_conversation(chat: ChatPage, settings: Settings) -> None:
     settings.open().system.fill("Translate into Arabic.")
     settings.temperature.fill("0")
@@ -409,6 +410,7 @@ def test_a_message_that_cannot_fit_is_kept_and_not_sent(
     expect(chat.answer).to_have_text("é" * 900)
 
 
+@pytest.mark.long
 def test_a_message_that_the_server_finds_too_long_can_only_be_edited(
     open_chat: OpenChat, small_stack: Stack
 ) -> None:

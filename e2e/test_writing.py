@@ -207,6 +207,7 @@ def full_stack(start_stack: StartStack, open_chat: OpenChat) -> Stack:
     return stack
 
 
+@pytest.mark.long
 def test_a_message_that_is_refused_is_kept_until_it_is_taken(
     open_chat: OpenChat, full_stack: Stack
 ) -> None:

@@ -26,7 +26,13 @@ def server_url() -> Iterator[str]:
         server.shutdown()
 
 
-LONG = {"test_markdown_cost.js", "test_markdown_streaming.js", "test_transfer.js"}
+LONG = {
+    "test_formulas.js",
+    "test_highlight.js",
+    "test_markdown_cost.js",
+    "test_markdown_streaming.js",
+    "test_transfer.js",
+}
 
 
 @pytest.mark.timeout(1200)  # for a module, which is many tests
