@@ -31,9 +31,10 @@ REFUSALS = "burble.refusals"
 PATHS = ("/chat", "/chat/sync", "/v1/chat/completions")
 RETRY_AFTER_S = 5
 
-# Of the questions that find no room, this many are asked of an engine all the same: a tenth of a worker's time at most.
-ASKED_ANYWAY = 20
-ASKED_ANYWAY_S = 0.1
+# More questions than this that find no room within so many seconds are a rush. It is over once no more came in as many
+# seconds; until then none of them costs more than its refusal.
+RUSH = 20
+RUSH_S = 0.1
 
 FIRST_LINES = {b"POST %b HTTP/1.1" % path.encode(): path for path in PATHS}
 LENGTH = re.compile(rb"\ncontent-length: ?([0-9]{1,9})(?:\r|$)")
@@ -71,8 +72,9 @@ class Refusals:
         self._ready: dict[str, bytes] = {}
         self._passed = 0  # in this turn of the event loop, so that nobody else has counted them yet
         self._loop = asyncio.get_running_loop()
-        self._asked_anyway = 0
-        self._asked_anyway_since = -math.inf
+        self._without_room = 0  # questions, since that time
+        self._since = -math.inf
+        self._rush_goes_on = False
         self._on_refused = on_refused
         self._clock = clock
 
@@ -98,12 +100,13 @@ class Refusals:
         return self._ready[path]
 
     def _is_rush(self) -> bool:
-        """Whether more find no room than an engine should be asked to refuse; counts this one."""
+        """Whether more find no room than the engines should be asked to refuse; counts this one."""
         now = self._clock()
-        if now - self._asked_anyway_since >= ASKED_ANYWAY_S:
-            self._asked_anyway, self._asked_anyway_since = 0, now
-        self._asked_anyway += 1
-        return self._asked_anyway > ASKED_ANYWAY
+        if now - self._since >= RUSH_S:
+            self._rush_goes_on = self._without_room > RUSH and now - self._since < 2 * RUSH_S
+            self._without_room, self._since = 0, now
+        self._without_room += 1
+        return self._rush_goes_on or self._without_room > RUSH
 
     def _forget(self) -> None:
         self._passed = 0

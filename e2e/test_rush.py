@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from backend.refusals import ASKED_ANYWAY
+from backend.refusals import RUSH
 from e2e.client import Answer, Connection, asynchronous, chat, script
 from e2e.rush import Rush, connect, raise_file_limit, read_to_the_end, rush
 from e2e.stack import Stack
@@ -120,7 +120,7 @@ async def test_who_is_refused_in_a_rush_hears_the_same_as_from_an_engine_and_may
         assert soft == hard
     running = await chat(stack, script("running", ["say", "begun"], ["wait", "go"]))
     await running.until(lambda answer: answer.text)
-    crowd = [await Connection.open(stack) for _ in range(5 * ASKED_ANYWAY)]
+    crowd = [await Connection.open(stack) for _ in range(5 * RUSH)]
     by_engine: list[Answer] = []
     beforehand: list[Answer] = []
     while not beforehand:
@@ -150,6 +150,6 @@ async def test_whoever_sees_an_answer_end_has_its_place_at_once(
 ) -> None:
     """Of a place that is free again an HTTP worker hears from the engine a little later than a client may."""
     stack = start_stack(max_running=1, max_queued=0)
-    for number in range(ASKED_ANYWAY):
+    for number in range(RUSH):
         answer = await chat(stack, f"number {number}")
         assert (await answer.rest()).text == f"number {number} "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from backend import metrics
-from backend.refusals import ASKED_ANYWAY, ASKED_ANYWAY_S, PATHS, Refusals
+from backend.refusals import PATHS, RUSH, RUSH_S, Refusals
 from backend.tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ async def refusals(
     """Return what refuses a rush that has begun."""
     made = Refusals(Engines(room), on_refused, clock or Clock())
     await made.prepare()
-    for _ in range(ASKED_ANYWAY if not room else 0):
+    for _ in range(RUSH if not room else 0):
         assert made.answer(question()) is None
     return made
 
@@ -74,7 +74,7 @@ async def test_an_answer_that_is_made_ready_is_not_counted_as_given() -> None:
 async def test_in_a_rush_only_as_many_pass_at_a_time_as_there_is_room_for() -> None:
     three = await refusals(3)
     passed = [three.answer(question()) is None for _ in range(100)]
-    assert passed == [True] * (3 + ASKED_ANYWAY) + [False] * (97 - ASKED_ANYWAY)
+    assert passed == [True] * (3 + RUSH) + [False] * (97 - RUSH)
     await asyncio.sleep(0)  # now the engines' client knows of those that passed
     assert [three.answer(question()) is None for _ in range(5)] == [True] * 3 + [False] * 2
 
@@ -85,10 +85,20 @@ async def test_a_few_that_find_no_room_are_left_to_the_engines_again_and_again()
     full = await refusals(0, clock=clock)
     assert full.answer(question()) is not None
     for _ in range(3):
-        clock.now += 2 * ASKED_ANYWAY_S
-        for _ in range(ASKED_ANYWAY):
+        clock.now += 3 * RUSH_S
+        for _ in range(RUSH):
             assert full.answer(question()) is None
         assert full.answer(question()) is not None
+
+
+async def test_a_rush_is_over_once_few_come() -> None:
+    clock = Clock()
+    full = await refusals(0, clock=clock)
+    assert full.answer(question()) is not None
+    for count, passing in ((RUSH + 1, 0), (RUSH, 0), (1, 1)):
+        clock.now += 1.5 * RUSH_S
+        passed = [full.answer(question()) is None for _ in range(count)]
+        assert passed.count(True) == passing
 
 
 @pytest.mark.parametrize(
