@@ -31,6 +31,8 @@ const SPREAD_MS = 500;
 
 export class AgainView {
   root = element("div", { className: "again" });
+  /** Whether there is anything to wait for, or was: a page that is not seen may be drawn only after the moment. */
+  isWanted;
   /** To be put among what can be done: calls it off. */
   cancel = element("button", { type: "button", onclick: () => this.#callOff() }, words.actions.cancel);
   #heard = element("span", { className: "visually-hidden" });
@@ -42,7 +44,6 @@ export class AgainView {
   #until;
   #isBusy;
   #isByItself;
-  #isNews;
   /** The answers of this browser that are being read, and those of them that were already a second ago. */
   #read = { names: /** @type {(string | undefined)[]} */ ([]), steady: /** @type {(string | undefined)[]} */ ([]) };
   #ended = new AbortController();
@@ -58,7 +59,6 @@ export class AgainView {
     this.#message = message;
     this.#chat = chat;
     this.#left = left;
-    this.#isNews = isNews;
     this.#end = end;
     this.#isBusy = end !== null && "code" in end && BUSY.includes(end.code);
     const until = (end && "until" in end && end.until) || 0;
@@ -66,12 +66,8 @@ export class AgainView {
     const isShort = this.#until - Date.now() < SHORT_MS;
     this.#isByItself = isShort && content === "" && thinking === "" && (this.#isBusy || runs <= MOST_RUNS) && this.#isLast;
     this.root.append(this.#heard, this.#seen);
+    this.isWanted = this.#until > (isNews ? 0 : Date.now());
     if (this.isWanted) this.#begin();
-  }
-
-  /** Whether there is anything to wait for, or was: a page that is not seen may be drawn only after the moment. */
-  get isWanted() {
-    return this.#until > (this.#isNews ? 0 : Date.now());
   }
 
   #begin() {
